@@ -1,0 +1,229 @@
+"""Documents, queries and qrels: the edge where text enters.
+
+An INPUT is an ir_datasets id (`beir/scifact/test`), a folder in BEIR layout (`corpus.jsonl`, `queries.jsonl`,
+`qrels/test.tsv`), or one `.jsonl`/`.tsv` file; each file may be gzipped. All are read into the record names of
+ir_datasets (`doc_id`, `query_id`, `relevance`), one record at a time: no collection is ever held in memory.
+
+May import `errors` and `files`. Law: a record that cannot be read is a `FormatError` that names file and line; none is skipped.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from splade_lucene.errors import ConfigError, FormatError
+from splade_lucene.files import kind, read_json_lines, read_lines, shown
+
+MAX_ID_BYTES = 32_766  # the longest term that Lucene stores (IndexWriter.MAX_TERM_LENGTH); ids are terms of field `id`
+_BAD_IN_ID = re.compile(r"[\s\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+class Doc(NamedTuple):
+    """A document; `text` does not repeat the title."""
+
+    doc_id: str
+    title: str
+    text: str
+
+    def default_text(self) -> str:
+        """What is encoded: title, a space, text (BEIR's convention)."""
+        return f"{self.title} {self.text}" if self.title else self.text
+
+
+class Query(NamedTuple):
+    """A question asked of the collection."""
+
+    query_id: str
+    text: str
+
+    def default_text(self) -> str:
+        """What is encoded."""
+        return self.text
+
+
+class Qrel(NamedTuple):
+    """A judgment: how relevant the document is to the query (0 is not relevant)."""
+
+    query_id: str
+    doc_id: str
+    relevance: int
+
+
+def check_ids(ids: Iterable[str], *, where: str) -> None:
+    """Refuse ids that a run file or Lucene's `id` field cannot carry.
+
+    An id is a string of 1 to 32,766 UTF-8 bytes without white space, control characters or lone surrogates.
+
+    Raises:
+        FormatError: naming the id and `where` it was found.
+    """
+    for given in ids:
+        problem = id_problem(given)
+        if problem:
+            shown = repr(given if len(given) <= 40 else given[:40] + "…")
+            raise FormatError(f"{where}: the id {shown} {problem}; ids are 1 to {MAX_ID_BYTES:,} bytes without spaces")
+
+
+def id_problem(given: str) -> str | None:
+    """What is wrong with an id, or None."""
+    if not given:
+        return "is empty"
+    if _BAD_IN_ID.search(given):
+        return "holds white space, a control character or a lone surrogate"
+    if len(given) > MAX_ID_BYTES // 4 and len(given.encode()) > MAX_ID_BYTES:
+        return f"is {len(given.encode()):,} bytes long"
+    return None
+
+
+def field(record: dict[str, Any], names: tuple[str, ...], *, where: str, default: str | None = None) -> str:
+    """The first of `names` that the record has, as a string.
+
+    Raises:
+        FormatError: none is there and there is no default, or it is not a string or whole number.
+    """
+    for name in names:
+        if name in record:
+            value = record[name]
+            if isinstance(value, str):
+                return value
+            if isinstance(value, int) and not isinstance(value, bool):
+                return str(value)
+            raise FormatError(f"{where}: {name!r} must be a string, not {type(value).__name__}")
+    if default is not None:
+        return default
+    raise FormatError(f"{where}: no field {' or '.join(map(repr, names))}; it has {', '.join(record) or 'none'}")
+
+
+def read_documents(source: str) -> Iterator[Doc]:
+    """The documents of an INPUT, streamed.
+
+    JSONL records have `_id`, `id` or `doc_id`, `text` or `contents`, and may have `title`; TSV lines are
+    `doc_id<TAB>text` or `doc_id<TAB>title<TAB>text`.
+
+    Raises:
+        FormatError: a record is malformed. ConfigError: the INPUT is neither file, folder nor ir_datasets id.
+    """
+    path = Path(source)
+    if path.is_dir():
+        path = _beir_file(path, "corpus.jsonl")
+    if not _is_file_name(path):
+        for doc in _ir_dataset(source, "docs").docs_iter():
+            yield Doc(doc.doc_id, "", doc.default_text())
+    elif kind(path) == ".tsv":
+        for where, columns in _read_tsv(path, (2, 3)):
+            check_ids(columns[:1], where=where)
+            yield Doc(columns[0], columns[1] if len(columns) == 3 else "", columns[-1])
+    else:
+        for where, record in read_json_lines(path):
+            doc_id = field(record, ("_id", "id", "doc_id"), where=where)
+            check_ids([doc_id], where=where)
+            yield Doc(
+                doc_id,
+                field(record, ("title",), where=where, default=""),
+                field(record, ("text", "contents"), where=where),
+            )
+
+
+def read_queries(source: str) -> Iterator[Query]:
+    """The queries of an INPUT, streamed: as `read_documents`, with `query_id` accepted for the id.
+
+    Of a BEIR folder only the queries that its test qrels judge are given, as BEIR evaluates.
+    """
+    path = Path(source)
+    judged: set[str] | None = None
+    if path.is_dir():
+        judged = {qrel.query_id for qrel in read_qrels(source)}
+        path = _beir_file(path, "queries.jsonl")
+    if not _is_file_name(path):
+        for query in _ir_dataset(source, "queries").queries_iter():
+            yield Query(query.query_id, query.default_text())
+        return
+    for query in _read_query_file(path):
+        if judged is None or query.query_id in judged:
+            yield query
+
+
+def _read_query_file(path: Path) -> Iterator[Query]:
+    if kind(path) == ".tsv":
+        for where, columns in _read_tsv(path, (2,)):
+            check_ids(columns[:1], where=where)
+            yield Query(columns[0], columns[1])
+    else:
+        for where, record in read_json_lines(path):
+            query_id = field(record, ("_id", "id", "query_id"), where=where)
+            check_ids([query_id], where=where)
+            yield Query(query_id, field(record, ("text", "contents"), where=where))
+
+
+def read_qrels(source: str) -> Iterator[Qrel]:
+    """The judgments of an INPUT: an ir_datasets id, a BEIR folder (`qrels/test.tsv`), or a file.
+
+    A file is TREC qrels (`query_id 0 doc_id relevance`) or BEIR's TSV (`query-id<TAB>corpus-id<TAB>score`, with header).
+
+    Raises:
+        FormatError: a line has another number of columns, a relevance is not a whole number, a judgment is repeated.
+    """
+    path = Path(source)
+    if path.is_dir():
+        path = _beir_file(path, "qrels/test.tsv")
+    if not _is_file_name(path):
+        for qrel in _ir_dataset(source, "qrels").qrels_iter():
+            yield Qrel(qrel.query_id, qrel.doc_id, qrel.relevance)
+        return
+    seen: set[tuple[str, str]] = set()
+    for number, line in read_lines(path):
+        where = f"{path}:{number}"
+        columns = line.split()
+        if columns[:2] == ["query-id", "corpus-id"]:
+            continue
+        if len(columns) not in (3, 4):
+            raise FormatError(f"{where}: 4 columns (TREC) or 3 (BEIR) were expected, found {len(columns)}: {shown(line)}")
+        query_id, doc_id, relevance = columns[0], columns[-2], columns[-1]
+        try:
+            judged = int(relevance)
+        except ValueError as error:
+            raise FormatError(f"{where}: the relevance {relevance!r} is not a whole number") from error
+        if (query_id, doc_id) in seen:
+            raise FormatError(f"{where}: query {query_id} judges document {doc_id} twice")
+        seen.add((query_id, doc_id))
+        yield Qrel(query_id, doc_id, judged)
+
+
+def _read_tsv(path: Path, widths: tuple[int, ...]) -> Iterator[tuple[str, list[str]]]:
+    for number, line in read_lines(path):
+        columns = line.split("\t")
+        if len(columns) not in widths:
+            wanted = " or ".join(map(str, widths))
+            raise FormatError(f"{path}:{number}: {wanted} tab-separated columns were expected, found {len(columns)}")
+        yield f"{path}:{number}", columns
+
+
+def _is_file_name(path: Path) -> bool:
+    """Whether an INPUT that is no folder names a file; ir_datasets ids have no suffix and are no files."""
+    return path.is_file() or kind(path) in (".jsonl", ".tsv", ".json", ".txt", ".qrels")
+
+
+def _beir_file(folder: Path, name: str) -> Path:
+    for candidate in (folder / name, folder / f"{name}.gz"):
+        if candidate.is_file():
+            return candidate
+    raise FormatError(f"{folder}: no {name} (or {name}.gz) there; a BEIR folder has corpus.jsonl, queries.jsonl, qrels/test.tsv")
+
+
+def _ir_dataset(name: str, part: str) -> Any:
+    import ir_datasets
+
+    try:
+        dataset = ir_datasets.load(name)
+    except KeyError as error:
+        import difflib
+
+        near = difflib.get_close_matches(name, list(ir_datasets.registry), n=3)
+        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        raise ConfigError(
+            f"{name!r} is neither a file, a folder in BEIR layout, nor an ir_datasets id{hint}"
+        ) from error
+    if not getattr(dataset, f"has_{part}")():
+        raise ConfigError(f"the ir_datasets collection {name!r} has no {part}")
+    return dataset

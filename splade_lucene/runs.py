@@ -1,0 +1,126 @@
+"""Hits, runs, the one order of hits, and TREC run files.
+
+May import `errors`, `files` and `datasets`. Laws: hits are ordered by score descending, then doc_id ascending as bytes (Anserini's
+order, also at the cut); the scores in a run file decrease strictly as float32, so that every evaluator, whatever it does
+with ties, sees the order that was written; `read(write(run))` has the same queries, doc_ids and order.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splade_lucene.datasets import check_ids
+from splade_lucene.errors import FormatError, SearchError
+from splade_lucene.files import read_lines, shown, writing_text
+
+
+class Hit(NamedTuple):
+    """A found document. The score of a search is a whole number: sum of query impact times document impact."""
+
+    doc_id: str
+    score: float
+
+
+class Hits(Sequence[Hit]):
+    """The hits of one query, best first, kept as two columns: `doc_ids` (list) and `scores` (int64 or float64 array)."""
+
+    def __init__(self, doc_ids: list[str], scores: NDArray[Any]) -> None:
+        self.doc_ids = doc_ids
+        self.scores = scores
+
+    def __len__(self) -> int:
+        return len(self.doc_ids)
+
+    @overload
+    def __getitem__(self, index: int) -> Hit: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Hits": ...
+    def __getitem__(self, index: int | slice) -> "Hit | Hits":
+        if isinstance(index, slice):
+            return Hits(self.doc_ids[index], self.scores[index])
+        return Hit(self.doc_ids[index], self.scores[index].item())
+
+    def __iter__(self) -> Iterator[Hit]:
+        return map(Hit, self.doc_ids, self.scores.tolist())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Hits) and self.doc_ids == other.doc_ids and np.array_equal(self.scores, other.scores)
+
+    def __repr__(self) -> str:
+        return f"Hits({list(self[:3])!r}{', …' if len(self) > 3 else ''})"
+
+
+Run = Mapping[str, Hits]
+"""query_id → hits; a query that found nothing has empty hits."""
+
+
+def ranked(scores: Mapping[str, float], k: int | None = None) -> list[Hit]:
+    """The one order: score descending, then doc_id ascending as UTF-8 bytes; the best k."""
+    order = sorted(scores.items(), key=lambda hit: (-hit[1], hit[0].encode()))
+    return [Hit(*hit) for hit in order[:k]]
+
+
+def strictly_decreasing(scores: NDArray[Any]) -> NDArray[np.float32]:
+    """float32 scores that decrease strictly: s'_i = min(s_i, nextafter(s'_(i-1), -inf)).
+
+    Raises:
+        SearchError: a score is not finite.
+    """
+    lowered = scores.astype(np.float32)
+    if not np.isfinite(lowered).all():
+        raise SearchError("a score of the run is not a finite float32")
+    if np.all(np.diff(lowered) < 0):
+        return lowered
+    below = np.float32(-np.inf)
+    for position in range(1, len(lowered)):
+        lowered[position] = min(lowered[position], np.nextafter(lowered[position - 1], below))
+    return lowered
+
+
+def write_run(path: Path, run: Run, *, tag: str = "splade-lucene") -> None:
+    """Write a TREC run, `query_id Q0 doc_id rank score tag`; the file appears whole or not at all."""
+    with writing_text(path) as file:
+        for query_id, hits in run.items():
+            scores = strictly_decreasing(hits.scores)
+            for rank, (doc_id, score) in enumerate(zip(hits.doc_ids, scores, strict=True), start=1):
+                file.write(f"{query_id} Q0 {doc_id} {rank} {_shortest(score)} {tag}\n")
+
+
+def _shortest(score: np.float32) -> str:
+    """The shortest decimal that reads back as this float32, without an exponent."""
+    return np.format_float_positional(score, unique=True, trim="-")
+
+
+def read_run(path: Path) -> dict[str, Hits]:
+    """Read a TREC run in the order that trec_eval gives it: score descending, ties by doc_id descending.
+
+    The rank column is ignored, as every evaluator does. A run of ours has no ties.
+
+    Raises:
+        FormatError: naming file and line: a wrong number of columns, a score that is no number, a repeated document.
+    """
+    found: dict[str, dict[str, float]] = {}
+    for number, line in read_lines(path):
+        where = f"{path}:{number}"
+        columns = line.split()
+        if len(columns) != 6:
+            raise FormatError(f"{where}: 6 columns (query_id Q0 doc_id rank score tag) were expected, found {len(columns)}: {shown(line)}")
+        query_id, _, doc_id, _, score, _ = columns
+        check_ids((query_id, doc_id), where=where)
+        hits = found.setdefault(query_id, {})
+        if doc_id in hits:
+            raise FormatError(f"{where}: query {query_id} finds document {doc_id} twice")
+        try:
+            hits[doc_id] = float(score)
+        except ValueError as error:
+            raise FormatError(f"{where}: the score {score!r} is not a number") from error
+        if not np.isfinite(hits[doc_id]):
+            raise FormatError(f"{where}: the score {score!r} is not finite")
+    run = {}
+    for query_id, hits in found.items():
+        order = sorted(hits.items(), key=lambda hit: (hit[1], hit[0].encode()), reverse=True)
+        run[query_id] = Hits([doc_id for doc_id, _ in order], np.array([score for _, score in order]))
+    return run
