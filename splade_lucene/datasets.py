@@ -4,7 +4,8 @@ An INPUT is an ir_datasets id (`beir/scifact/test`), a folder in BEIR layout (`c
 `qrels/test.tsv`), or one `.jsonl`/`.tsv` file; each file may be gzipped. All are read into the record names of
 ir_datasets (`doc_id`, `query_id`, `relevance`), one record at a time: no collection is ever held in memory.
 
-May import `errors` and `files`. Law: a record that cannot be read is a `FormatError` that names file and line; none is skipped.
+May import `errors` and `files`. Law: a record that cannot be read is a `FormatError` that names file and line; none is
+skipped.
 """
 
 import re
@@ -159,7 +160,8 @@ def _read_query_file(path: Path) -> Iterator[Query]:
 def read_qrels(source: str) -> Iterator[Qrel]:
     """The judgments of an INPUT: an ir_datasets id, a BEIR folder (`qrels/test.tsv`), or a file.
 
-    A file is TREC qrels (`query_id 0 doc_id relevance`) or BEIR's TSV (`query-id<TAB>corpus-id<TAB>score`, with header).
+    A file is TREC qrels (`query_id 0 doc_id relevance`) or BEIR's TSV (`query-id<TAB>corpus-id<TAB>score`, with
+    header).
 
     Raises:
         FormatError: a line has another number of columns, a relevance is not a whole number, a judgment is repeated.
@@ -178,7 +180,9 @@ def read_qrels(source: str) -> Iterator[Qrel]:
         if columns[:2] == ["query-id", "corpus-id"]:
             continue
         if len(columns) not in (3, 4):
-            raise FormatError(f"{where}: 4 columns (TREC) or 3 (BEIR) were expected, found {len(columns)}: {shown(line)}")
+            raise FormatError(
+                f"{where}: 4 columns (TREC) or 3 (BEIR) were expected, found {len(columns)}: {shown(line)}"
+            )
         query_id, doc_id, relevance = columns[0], columns[-2], columns[-1]
         try:
             judged = int(relevance)
@@ -208,7 +212,9 @@ def _beir_file(folder: Path, name: str) -> Path:
     for candidate in (folder / name, folder / f"{name}.gz"):
         if candidate.is_file():
             return candidate
-    raise FormatError(f"{folder}: no {name} (or {name}.gz) there; a BEIR folder has corpus.jsonl, queries.jsonl, qrels/test.tsv")
+    raise FormatError(
+        f"{folder}: no {name} (or {name}.gz) there; a BEIR folder has corpus.jsonl, queries.jsonl, qrels/test.tsv"
+    )
 
 
 def _ir_dataset(name: str, part: str) -> Any:

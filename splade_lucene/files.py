@@ -1,7 +1,7 @@
 """Files: lines read with their numbers, and files that appear whole or not at all.
 
-May import `errors` only. Laws: whatever cannot be read is a `FormatError` that names file and line; a file being written
-has another name until it is complete, so that a reader never meets half of it.
+May import `errors` only. Laws: whatever cannot be read is a `FormatError` that names file and line; a file being
+written has another name until it is complete, so that a reader never meets half of it.
 """
 
 import gzip

@@ -40,13 +40,17 @@ class Quantizer:
         scaled = self.scale * vectors.weights.astype(np.float64)
         rounded = np.rint(scaled)
         if self.scale == 1 and not np.array_equal(rounded, scaled):
-            self._refuse(vectors, int(np.argmax(rounded != scaled)), "is not a whole number, and at scale 1 weights are "
-                         "taken for impacts; give a scale (100 keeps two decimals)")  # fmt: skip
+            raise WeightError(
+                f"{vectors.describe(int(np.argmax(rounded != scaled)))} is not a whole number, and at scale 1 weights are "
+                "taken for impacts; give a scale (100 keeps two decimals)"
+            )
         if rounded.size and rounded.max() > MAX_IMPACT:
             position = int(rounded.argmax())
             fits = MAX_IMPACT / float(vectors.weights[position])
-            self._refuse(vectors, position, f"becomes an impact of {rounded[position]:,.0f}; a posting holds at most "
-                         f"{MAX_IMPACT:,}: use a scale below {fits:.6g}")  # fmt: skip
+            raise WeightError(
+                f"{vectors.describe(position)} becomes an impact of {rounded[position]:,.0f}; a posting holds at most "
+                f"{MAX_IMPACT:,}: use a scale below {fits:.6g}"
+            )
         kept = rounded > 0
         kept_before = np.concatenate([[0], np.cumsum(kept, dtype=np.int64)])
         return ImpactVectors(
@@ -56,9 +60,3 @@ class Quantizer:
             impacts=rounded[kept].astype(np.int32),
             vocabulary=vectors.vocabulary,
         )
-
-    @staticmethod
-    def _refuse(vectors: TermVectors, position: int, problem: str) -> None:
-        row = int(np.searchsorted(vectors.indptr, position, side="right")) - 1
-        term = vectors.vocabulary.terms[vectors.terms[position]]
-        raise WeightError(f"{vectors.ids[row]}: the weight {vectors.weights[position]} of term {term!r} {problem}")

@@ -1,8 +1,9 @@
 """Hits, runs, the one order of hits, and TREC run files.
 
-May import `errors`, `files` and `datasets`. Laws: hits are ordered by score descending, then doc_id ascending as bytes (Anserini's
-order, also at the cut); the scores in a run file decrease strictly as float32, so that every evaluator, whatever it does
-with ties, sees the order that was written; `read(write(run))` has the same queries, doc_ids and order.
+May import `errors`, `files` and `datasets`. Laws: hits are ordered by score descending, then doc_id ascending as bytes
+(Anserini's order, also at the cut); the scores in a run file decrease strictly as float32, so that every evaluator,
+whatever it does with ties, sees the order that was written; `read(write(run))` has the same queries, doc_ids and
+order.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +26,7 @@ class Hit(NamedTuple):
 
 
 class Hits(Sequence[Hit]):
-    """The hits of one query, best first, kept as two columns: `doc_ids` (list) and `scores` (int64 or float64 array)."""
+    """The hits of one query, best first, in two columns: `doc_ids` (list) and `scores` (int64 or float64 array)."""
 
     def __init__(self, doc_ids: list[str], scores: NDArray[Any]) -> None:
         self.doc_ids = doc_ids
@@ -107,7 +108,9 @@ def read_run(path: Path) -> dict[str, Hits]:
         where = f"{path}:{number}"
         columns = line.split()
         if len(columns) != 6:
-            raise FormatError(f"{where}: 6 columns (query_id Q0 doc_id rank score tag) were expected, found {len(columns)}: {shown(line)}")
+            raise FormatError(
+                f"{where}: 6 columns (query_id Q0 doc_id rank score tag) wanted, found {len(columns)}: {shown(line)}"
+            )
         query_id, _, doc_id, _, score, _ = columns
         check_ids((query_id, doc_id), where=where)
         hits = found.setdefault(query_id, {})

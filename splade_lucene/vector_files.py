@@ -84,7 +84,7 @@ def _batches(records: Iterator[tuple[str, str, dict[str, Any]]], size: int, *, s
 
 
 def write_jsonl(path: Path, batches: Iterable[ImpactVectors]) -> int:
-    """Write impacts as Anserini's JSONL, one document a line, and return how many; the file appears whole or not at all."""
+    """Write impacts as Anserini's JSONL, a document a line, and return how many; it appears whole or not at all."""
     count = 0
     with writing_text(path) as file:
         for batch in batches:
@@ -178,7 +178,11 @@ class VectorFolder:
     def save(self) -> None:
         """Write the record; it replaces the last one whole."""
         record = {"format_version": self.FORMAT_VERSION}
-        record |= {each.name: getattr(self, each.name) for each in fields(self) if each.name not in ("path", "encoder", "shards")}
+        record |= {
+            each.name: getattr(self, each.name)
+            for each in fields(self)
+            if each.name not in ("path", "encoder", "shards")
+        }
         record |= {"encoder": asdict(self.encoder), "shards": [asdict(shard) for shard in self.shards]}  # type: ignore[dict-item]
         with writing_text(self.path / self.RECORD) as file:
             json.dump(record, file, indent=1)
@@ -241,7 +245,9 @@ class VectorFolder:
                 weights=weights.values.to_numpy(),
             )
         except (OSError, pa.ArrowException, KeyError, IndexError, ValueError) as error:
-            raise FormatError(f"{self.path / shard.file}: missing or damaged ({error}); delete the folder, encode again") from error
+            raise FormatError(
+                f"{self.path / shard.file}: missing or damaged ({error}); delete the folder, encode again"
+            ) from error
         if len(vectors) != shard.documents:
             raise FormatError(f"{self.path / shard.file}: {len(vectors)} vectors, the record says {shard.documents}")
         return vectors

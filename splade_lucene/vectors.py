@@ -131,12 +131,7 @@ class TermVectors(_Rows):
         self._check(self.weights, where="term vectors")
         usable = np.isfinite(self.weights) & (self.weights >= 0)
         if not usable.all():
-            position = int(np.argmin(usable))
-            row = int(np.searchsorted(self.indptr, position, side="right")) - 1
-            raise WeightError(
-                f"{self.ids[row]}: the weight of term {self.vocabulary.terms[self.terms[position]]!r} is "
-                f"{self.weights[position]}; weights are finite and >= 0"
-            )
+            raise WeightError(f"{self.describe(int(np.argmin(usable)))} is refused: weights are finite and >= 0")
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, TermVectors) and self._equals(other, self.weights, other.weights)
@@ -144,9 +139,7 @@ class TermVectors(_Rows):
     __hash__ = None  # type: ignore[assignment]  # arrays are mutable
 
     @classmethod
-    def from_rows(
-        cls, rows: Mapping[str, Mapping[str, float]], vocabulary: Vocabulary | None = None
-    ) -> "TermVectors":
+    def from_rows(cls, rows: Mapping[str, Mapping[str, float]], vocabulary: Vocabulary | None = None) -> "TermVectors":
         """Make a batch of dictionaries {id: {term: weight}}.
 
         Without a vocabulary, the rows' own terms, sorted, become it; with one, terms it lacks are a `KeyError`.
@@ -157,11 +150,30 @@ class TermVectors(_Rows):
         np.cumsum([len(row) for row in rows.values()], out=indptr[1:])
         id_of = vocabulary.id_of
         terms = np.fromiter((id_of[term] for row in rows.values() for term in row), np.int32, count=indptr[-1])
-        weights = np.fromiter((weight for row in rows.values() for weight in row.values()), np.float64, count=indptr[-1])
+        weights = np.fromiter(
+            (weight for row in rows.values() for weight in row.values()), np.float64, count=indptr[-1]
+        )
         row_of = np.repeat(np.arange(len(rows)), np.diff(indptr))
         order = np.lexsort((terms, row_of))
         with np.errstate(over="ignore"):  # a weight beyond float32 becomes infinite, and is refused as such
             return cls(list(rows), indptr, terms[order], vocabulary, weights[order].astype(np.float32))
+
+    @classmethod
+    def concatenate(cls, parts: Sequence["TermVectors"]) -> "TermVectors":
+        """The rows of all parts, which share one vocabulary, one after another."""
+        return cls(
+            ids=[row_id for part in parts for row_id in part.ids],
+            indptr=np.concatenate([[0], *(part.row_lengths for part in parts)]).cumsum(dtype=np.int64),
+            terms=np.concatenate([part.terms for part in parts]),
+            vocabulary=parts[0].vocabulary,
+            weights=np.concatenate([part.weights for part in parts]),
+        )
+
+    def describe(self, position: int) -> str:
+        """Which weight stands at a position of the arrays, for messages."""
+        row = int(np.searchsorted(self.indptr, position, side="right")) - 1
+        term = self.vocabulary.terms[self.terms[position]]
+        return f"{self.ids[row]}: the weight {self.weights[position]} of term {term!r}"
 
     def row(self, number: int) -> TermWeights:
         """One vector as a dictionary."""
@@ -206,17 +218,22 @@ class ImpactVectors(_Rows):
         """The vectors from `start` up to `stop`."""
         indptr = self.indptr[start : stop + 1]
         span = slice(indptr[0], indptr[-1])
-        return ImpactVectors(self.ids[start:stop], indptr - indptr[0], self.terms[span], self.vocabulary, self.impacts[span])
+        return ImpactVectors(
+            self.ids[start:stop], indptr - indptr[0], self.terms[span], self.vocabulary, self.impacts[span]
+        )
 
 
 class Encoder(Protocol):
     """Whatever turns texts into weights. Documents and queries are two encoders, never a flag.
 
     Laws: the result does not depend on how texts are batched; rows come in the order of the texts.
+
+    truncated_texts: how many texts max_length has cut since the encoder was made.
     """
 
     vocabulary: Vocabulary
     identity: EncoderIdentity
+    truncated_texts: int
 
     def encode(self, texts: Iterable[str], *, ids: Iterable[str] | None = None) -> TermVectors:
         """The vectors of the texts; ids are "0", "1", … where none are given."""

@@ -1,7 +1,7 @@
 """Lucene: the room that knows the JVM, and never torch or transformers.
 
-Importing it starts the JVM with the Java that `jvm.find_java` chooses. Whoever imports it before Pyserini therefore has a
-working Pyserini on a machine without a system JDK.
+Importing it starts the JVM with the Java that `jvm.find_java` chooses. Whoever imports it before Pyserini therefore
+has a working Pyserini on a machine without a system JDK.
 """
 
 from contextlib import suppress

@@ -1,17 +1,17 @@
 """ImpactIndex: term impacts as the postings of an ordinary Lucene index, in Anserini's schema.
 
 Laws: documents in == documents in Lucene; the postings do not depend on the number of threads or on the form of the
-pseudo-documents; a build that fails, is interrupted or is killed leaves what was in the folder before, because all of it
-becomes visible with one Lucene commit, which carries the manifest too.
+pseudo-documents; a build that fails, is interrupted or is killed leaves what was in the folder before, because all of
+it becomes visible with one Lucene commit, which carries the manifest too.
 """
 
 import json
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
 
@@ -42,9 +42,9 @@ MAX_LENGTH = 2**31 - 1  # Lucene counts a field's length, here the sum of a docu
 class IndexOptions:
     """How an index is built.
 
-    quantizer: weights → impacts. form: `impacts` (term frequency = impact) or `repeat` (Anserini's JsonVectorCollection,
-    each term written impact times; the same postings, slower). threads: writers at work. merge: into one segment, which
-    searches fastest. overwrite: replace the index that is there, once the new one is whole.
+    quantizer: weights → impacts. form: `impacts` (term frequency = impact) or `repeat` (Anserini's
+    JsonVectorCollection, each term written impact times; the same postings, slower). threads: writers at work. merge:
+    into one segment, which searches fastest. overwrite: replace the index that is there, once the new one is whole.
     """
 
     quantizer: Quantizer = field(default_factory=Quantizer)
@@ -122,7 +122,7 @@ class ImpactIndex:
             reader = jvm.java_class("splade_lucene.ImpactReader")
             if not reader.exists(str(self.path)):
                 raise IndexNotFoundError(
-                    f"{self.path} holds no finished index: nothing was built there, or a build was interrupted; build it again"
+                    f"{self.path} holds no finished index: none was built there, or the build was stopped; build it"
                 )
             self._reader = reader(str(self.path))
             manifest = self._reader.manifest()
@@ -156,7 +156,8 @@ class ImpactIndex:
         wrote = self.manifest.encoder if self.manifest else None
         if wrote is not None and wrote.vocabulary != encoder.vocabulary:
             raise IndexMismatchError(
-                f"{self.path} was built by {wrote}; this encoder is {encoder}. Encode the queries with the first, or build the index with the second"
+                f"{self.path} was built by {wrote}; this encoder is {encoder}. "
+                "Encode the queries with the first, or build the index with the second"
             )
 
     def terms(self) -> list[str]:
@@ -258,7 +259,9 @@ class _Build:
             exists = jvm.java_class("splade_lucene.ImpactReader").exists(str(path))
         if exists and not options.overwrite:  # asked only now, with the lock held: another build may just have ended
             self.roll_back(remove_folder=False)
-            raise IndexExistsError(f"{path} holds an index already; say --overwrite to replace it, or name another folder")
+            raise IndexExistsError(
+                f"{path} holds an index already; say --overwrite to replace it, or name another folder"
+            )
 
     def __enter__(self) -> Self:
         return self
@@ -300,7 +303,11 @@ class _Build:
                 self._writer.vocabulary(pack_strings(batch.vocabulary.terms))
                 self._vocabulary = batch.vocabulary
             self._writer.add(
-                pack_strings(batch.ids), pack_ints(batch.indptr), pack_ints(batch.terms), pack_ints(batch.impacts), stored
+                pack_strings(batch.ids),
+                pack_ints(batch.indptr),
+                pack_ints(batch.terms),
+                pack_ints(batch.impacts),
+                stored,
             )
 
     def _add_repeated(self, batches: Iterator[ImpactVectors]) -> None:
@@ -309,7 +316,7 @@ class _Build:
 
         def noting_empties() -> Iterator[ImpactVectors]:
             for batch in batches:
-                empties.extend(batch.ids[row] for row in np.flatnonzero(batch.row_lengths == 0))
+                empties.extend(batch.ids[row] for row in np.flatnonzero(batch.row_lengths == 0).tolist())
                 yield batch
 
         with anserini.index_repeated(noting_empties(), beside=self.path, threads=self.options.threads) as built:
@@ -328,7 +335,9 @@ class _Build:
         with jvm.calling(self.path):
             found = int(self._writer.documents())
             if found != self.documents:
-                raise IncompleteIndexError(f"{self.path}: {self.documents:,} documents were given, Lucene holds {found:,}")
+                raise IncompleteIndexError(
+                    f"{self.path}: {self.documents:,} documents were given, Lucene holds {found:,}"
+                )
             manifest = Manifest(
                 scale=self.options.quantizer.scale,
                 form=self.options.form,
@@ -362,20 +371,25 @@ def _refuse_foreign_folder(path: Path) -> None:
             if not file.name.startswith(("_", "segments", "pending_segments")) and file.name != "write.lock"
         ]
         if foreign:
-            raise IndexExistsError(f"{path} holds files that are not an index's ({sorted(foreign)[0]}); name another folder")
+            raise IndexExistsError(
+                f"{path} holds files that are not an index's ({sorted(foreign)[0]}); name another folder"
+            )
 
 
 def _refuse_unstorable(impacts: ImpactVectors) -> None:
     """Refuse what Lucene cannot hold: a term too long, a document whose impacts overflow its length."""
     for term in impacts.vocabulary.terms if len(impacts.terms) else ():
         if len(term) > MAX_ID_BYTES // 4 and len(term.encode()) > MAX_ID_BYTES:
-            raise WeightError(f"the term {term[:40]!r}… is {len(term.encode()):,} bytes long; Lucene stores {MAX_ID_BYTES:,}")
+            raise WeightError(
+                f"the term {term[:40]!r}… is {len(term.encode()):,} bytes long; Lucene stores {MAX_ID_BYTES:,}"
+            )
     sums = np.concatenate([[0], np.cumsum(impacts.impacts, dtype=np.int64)])[impacts.indptr]
     lengths = np.diff(sums)
     if lengths.size and lengths.max() > MAX_LENGTH:
         row = int(lengths.argmax())
         raise WeightError(
-            f"{impacts.ids[row]}: its impacts sum to {lengths[row]:,}, and Lucene counts to {MAX_LENGTH:,}; use a smaller scale"
+            f"{impacts.ids[row]}: its impacts sum to {lengths[row]:,}, and Lucene counts to {MAX_LENGTH:,}; "
+            "use a smaller scale"
         )
 
 

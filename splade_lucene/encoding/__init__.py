@@ -1,0 +1,1 @@
+"""Encoding: texts → term weights. This room knows torch, transformers and onnxruntime, and never the JVM."""

@@ -1,0 +1,77 @@
+"""The tokenizer as encoders need it: Hugging Face's `tokenizers` alone, which imports in milliseconds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from splade_lucene.errors import EncoderError
+from splade_lucene.vectors import Vocabulary
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """One text as the network sees it: token ids with [CLS] and [SEP], and whether max_length cut it."""
+
+    ids: list[int]
+    truncated: bool
+
+
+class Tokenizer:
+    """Splits texts into tokens; a token is also the term of the same name.
+
+    Args:
+        backend: a `tokenizers.Tokenizer`.
+        max_length: tokens a text may have, [CLS] and [SEP] included; the rest is cut off and reported.
+    """
+
+    def __init__(self, backend: Any, max_length: int) -> None:
+        self._backend = backend
+        backend.no_padding()
+        backend.enable_truncation(max_length)
+        self.max_length = max_length
+        self.vocabulary = Vocabulary(_terms(backend))
+        self.special_ids = sorted(
+            number for number, token in backend.get_added_tokens_decoder().items() if token.special
+        )
+
+    @classmethod
+    def load(cls, file: Path, max_length: int) -> "Tokenizer":
+        """Read a `tokenizer.json`.
+
+        Raises:
+            EncoderError: it is missing or malformed.
+        """
+        from tokenizers import Tokenizer as Backend
+
+        if not file.is_file():
+            raise EncoderError(f"{file}: the tokenizer is missing from the model's folder")
+        try:
+            return cls(Backend.from_file(str(file)), max_length)
+        except Exception as error:  # tokenizers raises plain Exception
+            raise EncoderError(f"{file}: not a tokenizer that can be read ({error})") from error
+
+    def __call__(self, texts: Sequence[str]) -> list[Tokens]:
+        """Token ids of each text."""
+        encoded = self._backend.encode_batch_fast([_without_surrogates(text) for text in texts])
+        return [Tokens(each.ids, bool(each.overflowing)) for each in encoded]
+
+    def terms_in(self, text: str) -> list[str]:
+        """The terms that stand in a text, in order, without [CLS] and [SEP]."""
+        tokens = self._backend.encode(_without_surrogates(text), add_special_tokens=False).ids
+        return [self.vocabulary.terms[token] for token in tokens if token not in self.special_ids]
+
+
+def _terms(backend: Any) -> list[str]:
+    """Term id → term; ids that the tokenizer leaves out become terms of their own that no text has."""
+    named = {number: term for term, number in backend.get_vocab(with_added_tokens=True).items()}
+    return [named.get(number, f"[unnamed {number}]") for number in range(max(named, default=-1) + 1)]
+
+
+def _without_surrogates(text: str) -> str:
+    """Lone surrogates are no Unicode text; each becomes U+FFFD, as decoders do."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text

@@ -1,0 +1,1 @@
+"""Evaluation: runs and qrels → measures, and whether a difference is one."""

@@ -1,0 +1,118 @@
+"""Measures of a run against qrels, by `ir_measures`, and the paired test between two runs.
+
+May import `errors`, `datasets` and `runs`. Laws: every judged query counts, one that found nothing as 0; a run is
+evaluated in the order in which it was written; the result does not depend on the order of queries.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from splade_lucene.datasets import Qrel
+from splade_lucene.errors import ConfigError, FormatError
+from splade_lucene.runs import Run, strictly_decreasing
+
+DEFAULT_MEASURES = ("nDCG@10", "R@100", "RR@10")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Measures of one run.
+
+    per_query: measure → query_id → value, for every judged query. unjudged_queries: in the run, but not in the qrels;
+    they do not count. missing_queries: judged, but without a hit; they count as 0.
+    """
+
+    per_query: Mapping[str, Mapping[str, float]]
+    unjudged_queries: int
+    missing_queries: int
+
+    @property
+    def measures(self) -> dict[str, float]:
+        """Measure → mean over the judged queries."""
+        return {name: float(np.mean(list(values.values()))) for name, values in self.per_query.items()}
+
+
+def evaluate(run: Run, qrels: Iterable[Qrel], measures: Sequence[str] = DEFAULT_MEASURES) -> Evaluation:
+    """Evaluate a run.
+
+    Args:
+        run: query_id → hits.
+        qrels: the judgments.
+        measures: names as ir_measures and the field write them: `nDCG@10`, `R@100`, `RR@10`, `AP`.
+
+    Raises:
+        ConfigError: a measure is unknown. FormatError: there are no judgments, or the run has none of their queries.
+    """
+    parsed = {_parse(name): name for name in measures}
+    judgments = list(qrels)
+    judged = {qrel.query_id for qrel in judgments}
+    if not judged:
+        raise FormatError("the qrels hold no judgment")
+    if run and not judged & run.keys():
+        raise FormatError(
+            f"the run and the qrels share no query: the run has {next(iter(run))!r}, the qrels {min(judged)!r}"
+        )
+    scored = {
+        query_id: dict(zip(hits.doc_ids, strictly_decreasing(hits.scores).tolist(), strict=True))
+        for query_id, hits in run.items()
+        if query_id in judged
+    }
+    import ir_measures
+
+    per_query: dict[str, dict[str, float]] = {name: dict.fromkeys(sorted(judged), 0.0) for name in parsed.values()}
+    for metric in ir_measures.iter_calc(list(parsed), _by_query(judgments), scored):
+        per_query[parsed[metric.measure]][metric.query_id] = metric.value
+    found = sum(1 for query_id in judged if query_id in run and len(run[query_id]))
+    return Evaluation(per_query, len(run.keys() - judged), len(judged) - found)
+
+
+def _parse(name: str) -> Any:
+    import ir_measures
+
+    try:
+        return ir_measures.parse_measure(name)
+    except (NameError, SyntaxError, ValueError) as error:
+        raise ConfigError(f"{name!r} is not a measure; write it as nDCG@10, R@100, RR@10, AP or P@5") from error
+
+
+def _by_query(qrels: Iterable[Qrel]) -> dict[str, dict[str, int]]:
+    grouped: dict[str, dict[str, int]] = {}
+    for qrel in qrels:
+        grouped.setdefault(qrel.query_id, {})[qrel.doc_id] = qrel.relevance
+    return grouped
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A run against a baseline on one measure, over the same queries.
+
+    difference: mean of (run - baseline). p_value: two-sided paired t-test; 1 where no query differs.
+    """
+
+    measure: str
+    difference: float
+    p_value: float
+    better_queries: int
+    worse_queries: int
+
+
+def compare(run: Evaluation, baseline: Evaluation) -> list[Comparison]:
+    """Compare two evaluations against the same qrels, measure by measure."""
+    from scipy.stats import ttest_rel
+
+    comparisons = []
+    for measure, values in run.per_query.items():
+        ours = np.array(list(values.values()))
+        theirs = np.array([baseline.per_query[measure][query_id] for query_id in values])
+        differences = ours - theirs
+        differ = len(ours) > 1 and bool(np.any(differences != differences[0]))
+        p_value = float(ttest_rel(ours, theirs).pvalue) if differ else float(not differences.any() or len(ours) < 2)
+        comparisons.append(
+            Comparison(
+                measure, float(differences.mean()), p_value, int((differences > 0).sum()), int((differences < 0).sum())
+            )
+        )
+    return comparisons
