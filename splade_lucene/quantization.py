@@ -41,7 +41,7 @@ class Quantizer:
         rounded = np.rint(scaled)
         if self.scale == 1 and not np.array_equal(rounded, scaled):
             raise WeightError(
-                f"{vectors.describe(int(np.argmax(rounded != scaled)))} is not a whole number, and at scale 1 weights are "
+                f"{vectors.describe(int(np.argmax(rounded != scaled)))} is not a whole number; at scale 1 weights are "
                 "taken for impacts; give a scale (100 keeps two decimals)"
             )
         if rounded.size and rounded.max() > MAX_IMPACT:

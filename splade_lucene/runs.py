@@ -84,10 +84,15 @@ def strictly_decreasing(scores: NDArray[Any]) -> NDArray[np.float32]:
 def write_run(path: Path, run: Run, *, tag: str = "splade-lucene") -> None:
     """Write a TREC run, `query_id Q0 doc_id rank score tag`; the file appears whole or not at all."""
     with writing_text(path) as file:
-        for query_id, hits in run.items():
-            scores = strictly_decreasing(hits.scores)
-            for rank, (doc_id, score) in enumerate(zip(hits.doc_ids, scores, strict=True), start=1):
-                file.write(f"{query_id} Q0 {doc_id} {rank} {_shortest(score)} {tag}\n")
+        file.writelines(run_lines(run, tag=tag))
+
+
+def run_lines(run: Run, *, tag: str = "splade-lucene") -> Iterator[str]:
+    """The lines of a TREC run."""
+    for query_id, hits in run.items():
+        scores = strictly_decreasing(hits.scores)
+        for rank, (doc_id, score) in enumerate(zip(hits.doc_ids, scores, strict=True), start=1):
+            yield f"{query_id} Q0 {doc_id} {rank} {_shortest(score)} {tag}\n"
 
 
 def _shortest(score: np.float32) -> str:

@@ -34,6 +34,15 @@ class Evaluation:
         """Measure → mean over the judged queries."""
         return {name: float(np.mean(list(values.values()))) for name, values in self.per_query.items()}
 
+    def summary(self) -> dict[str, Any]:
+        """What a program wants of it."""
+        return {
+            "measures": self.measures,
+            "queries": len(next(iter(self.per_query.values()))),
+            "missing_queries": self.missing_queries,
+            "unjudged_queries": self.unjudged_queries,
+        }
+
 
 def evaluate(run: Run, qrels: Iterable[Qrel], measures: Sequence[str] = DEFAULT_MEASURES) -> Evaluation:
     """Evaluate a run.

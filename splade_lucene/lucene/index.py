@@ -215,7 +215,7 @@ class ImpactIndex:
         options: IndexOptions | None = None,
         *,
         encoder: EncoderIdentity | None = None,
-        texts: Iterable[str] | None = None,
+        texts: Iterable[tuple[str, str]] | None = None,
     ) -> "ImpactIndex":
         """Write vectors as a Lucene index and open it.
 
@@ -224,13 +224,13 @@ class ImpactIndex:
             vectors: batches of documents, streamed: a few batches are in memory at a time.
             options: how.
             encoder: who made the vectors; later searches with another vocabulary are then refused.
-            texts: what is stored of each document, in the order of the vectors (the field `raw`).
+            texts: (doc_id, text) of each document, in the order of the vectors; stored as the field `raw`.
 
         Raises:
             IndexExistsError: there is an index, or something else, in the folder.
             IndexLockedError: another process is writing there.
             FormatError: a doc_id was given twice. WeightError: a term or an impact does not fit Lucene.
-            IncompleteIndexError: Lucene holds another number of documents than were given.
+            IncompleteIndexError: Lucene holds another number of documents than were given, or the texts are of others.
         """
         options = options or IndexOptions()
         path = Path(path)
@@ -269,7 +269,7 @@ class _Build:
     def __exit__(self, *_: object) -> None:
         self._vocabulary = None
 
-    def add_all(self, vectors: Iterable[TermVectors], texts: Iterable[str] | None) -> None:
+    def add_all(self, vectors: Iterable[TermVectors], texts: Iterable[tuple[str, str]] | None) -> None:
         impacts = (self._quantized(batch) for batch in vectors)
         if self.options.form == "impacts":
             stored = iter(texts) if texts is not None else None
@@ -291,13 +291,13 @@ class _Build:
         _refuse_unstorable(impacts)
         return impacts
 
-    def _add(self, batch: ImpactVectors, texts: Iterator[str] | None) -> None:
+    def _add(self, batch: ImpactVectors, texts: Iterator[tuple[str, str]] | None) -> None:
         stored = None
         if texts is not None:
             given = list(islice(texts, len(batch)))
-            if len(given) != len(batch):
-                raise IncompleteIndexError(f"{self.path}: fewer texts than vectors were given")
-            stored = pack_strings(given)
+            if [doc_id for doc_id, _ in given] != list(batch.ids):
+                raise IncompleteIndexError(f"{self.path}: the texts are not those of the vectors, in the same order")
+            stored = pack_strings([text.encode("utf-8", "replace").decode() for _, text in given])
         with jvm.calling(self.path):
             if batch.vocabulary is not self._vocabulary:
                 self._writer.vocabulary(pack_strings(batch.vocabulary.terms))

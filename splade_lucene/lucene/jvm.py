@@ -39,6 +39,7 @@ _VECTOR_MODULE = "jdk.incubator.vector"
 
 _lock = threading.Lock()
 _started_in: int | None = None  # the process that owns the JVM
+_launched: "Java | None" = None  # what it runs on, if we started it
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,13 @@ def start() -> None:
         _started_in = os.getpid()
 
 
+def running_java() -> Java:
+    """What the JVM of this process runs on, or would run on."""
+    return _launched or find_java()
+
+
 def _launch(jnius_config: Any) -> None:
+    global _launched
     java = find_java()
     os.environ["JAVA_HOME"] = str(java.home)  # pyjnius looks there, and so do Pyserini's subprocesses
     jnius_config.add_classpath(*class_path())
@@ -167,6 +174,7 @@ def _launch(jnius_config: Any) -> None:
     except Exception as error:  # pyjnius raises what it likes: SystemError, OSError, plain Exception
         options = " ".join(jnius_config.get_options())
         raise JvmError(f"Java {java.version} in {java.home} did not start with: {options} ({error})") from error
+    _launched = java
 
 
 @contextmanager
@@ -189,7 +197,7 @@ def _quiet_stderr(*, when: bool) -> Iterator[None]:
 def _adopt() -> None:
     """Use a JVM that someone else started, if it has our classes."""
     try:
-        java_class.__wrapped__("splade_lucene.ImpactReader")
+        _class("splade_lucene.ImpactReader")
     except SpladeLuceneError as error:
         raise JvmError(
             "the JVM of this process was started by someone else, without splade_lucene's classes; "
@@ -198,7 +206,7 @@ def _adopt() -> None:
 
 
 def _check_lucene() -> None:
-    found = java_class.__wrapped__("org.apache.lucene.util.Version").LATEST.toString()
+    found = _class("org.apache.lucene.util.Version").LATEST.toString()
     if not found.startswith(LUCENE + "."):
         raise JvmError(
             f"{pyserini_jar()} holds Lucene {found}; this splade-lucene needs {LUCENE}: install pyserini 2.4"
@@ -221,15 +229,18 @@ def max_heap_gb() -> float:
     return float(runtime.maxMemory() / 2**30)
 
 
-@functools.cache
 def java_class(name: str) -> Any:
     """A Java class by its full name.
 
     Raises:
-        JvmError: there is no such class on the class path.
+        JvmError: the JVM does not start, or no class of this name is on its class path.
     """
-    if _started_in is not None or sys.modules.get("jnius") is None:
-        start()
+    start()
+    return _class(name)
+
+
+@functools.cache
+def _class(name: str) -> Any:
     from jnius import autoclass
 
     with calling(name):
