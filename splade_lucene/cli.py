@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from splade_lucene import __version__
-from splade_lucene.errors import SpladeLuceneError
+from splade_lucene.errors import FormatError, SpladeLuceneError
 
 if TYPE_CHECKING:
     from splade_lucene.quantization import Quantizer
@@ -55,21 +55,30 @@ INPUT = "an ir_datasets id, a folder in BEIR layout, or a .jsonl or .tsv file (e
 
 
 def main() -> None:
-    """The console script: errors of ours become one line and exit code 1."""
+    """The console script: errors become one line and exit code 1."""
     try:
-        app()
-    except SpladeLuceneError as error:
-        if "--debug" in sys.argv:
-            raise
-        from splade_lucene.terminal import complain
-
-        complain(str(error))
-        sys.exit(1)
+        app(prog_name="splade-lucene")
     except BrokenPipeError:  # `splade-lucene search … | head`
         sys.stderr.close()
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:
+        if "--debug" in sys.argv:
+            raise
+        from splade_lucene.terminal import complain
+
+        complain(_in_one_line(error))
+        sys.exit(1)
+
+
+def _in_one_line(error: Exception) -> str:
+    """What an error says to somebody who did not ask for `--debug`."""
+    if isinstance(error, SpladeLuceneError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return f"{type(error).__name__}: {error}. This should not happen; with --debug before the verb you see where it did"
 
 
 def _print_version(wanted: bool) -> None:
@@ -145,7 +154,7 @@ def encode(
     from splade_lucene.datasets import read_documents, read_queries
     from splade_lucene.encoding.encoder import load_encoder
     from splade_lucene.encoding.pipeline import encode_collection
-    from splade_lucene.terminal import note, out, progress
+    from splade_lucene.terminal import note, progress
 
     encoder = load_encoder(model, side=side.value, max_length=max_length)
     records = read_documents(input) if side is Side.documents else read_queries(input)
@@ -153,7 +162,7 @@ def encode(
         folder = encode_collection(encoder, records, output, source=input, progress=advance)
     truncated, empty = (sum(getattr(shard, what) for shard in folder.shards) for what in ("truncated", "empty"))
     note(f"{truncated:,} cut at {encoder.identity.max_length} tokens, {empty:,} without a term; by {folder.encoder}")
-    out.print(f"{output}: {folder.documents:,} vectors in {len(folder.shards)} shards")
+    typer.echo(f"{output}: {folder.documents:,} vectors in {len(folder.shards)} shards")
 
 
 @app.command()
@@ -176,7 +185,7 @@ def index(
     """Write vectors as a Lucene impact index that Pyserini and Anserini can search too."""
     from splade_lucene.datasets import read_documents
     from splade_lucene.lucene.index import ImpactIndex, IndexOptions
-    from splade_lucene.terminal import counted, note, out
+    from splade_lucene.terminal import counted, note
     from splade_lucene.vector_files import read_vectors
 
     options: dict[str, Any] = {"threads": threads} if threads else {}
@@ -192,7 +201,7 @@ def index(
         f"{built.manifest.dropped_weights:,} weights rounded to 0, "
         f"{built.manifest.empty_documents:,} documents without a posting"
     )
-    out.print(f"{index}: {len(built):,} documents, {built.manifest.postings:,} postings, {built.segments} segments")
+    typer.echo(f"{index}: {len(built):,} documents, {built.manifest.postings:,} postings, {built.segments} segments")
 
 
 @app.command()
@@ -228,6 +237,8 @@ def search(
             searcher.index.check_vocabulary(identity)
         found: dict[str, Hits] = {}
         for batch in read_vectors(query_vectors):
+            if twice := found.keys() & set(batch.ids):
+                raise FormatError(f"{query_vectors}: the query_id {min(twice)!r} stands there twice")
             found |= searcher.search_vectors(batch, k or 1000, threads=threads)
     else:
         from splade_lucene.encoding.encoder import load_encoder

@@ -130,6 +130,9 @@ def read_queries(source: str) -> Iterator[Query]:
     """The queries of an INPUT, streamed: as `read_documents`, with `query_id` accepted for the id.
 
     Of a BEIR folder only the queries that its test qrels judge are given, as BEIR evaluates.
+
+    Raises:
+        FormatError: also for a query_id that stands there twice, as a run has one list of hits for each.
     """
     path = Path(source)
     judged: set[str] | None = None
@@ -146,15 +149,23 @@ def read_queries(source: str) -> Iterator[Query]:
 
 
 def _read_query_file(path: Path) -> Iterator[Query]:
+    seen: set[str] = set()
+    for where, query in _read_query_lines(path):
+        check_ids([query.query_id], where=where)
+        if query.query_id in seen:
+            raise FormatError(f"{where}: the query_id {query.query_id!r} stands there twice")
+        seen.add(query.query_id)
+        yield query
+
+
+def _read_query_lines(path: Path) -> Iterator[tuple[str, Query]]:
     if kind(path) == ".tsv":
         for where, columns in _read_tsv(path, (2,)):
-            check_ids(columns[:1], where=where)
-            yield Query(columns[0], columns[1])
+            yield where, Query(*columns)
     else:
         for where, record in read_json_lines(path):
             query_id = field(record, ("_id", "id", "query_id"), where=where)
-            check_ids([query_id], where=where)
-            yield Query(query_id, field(record, ("text", "contents"), where=where))
+            yield where, Query(query_id, field(record, ("text", "contents"), where=where))
 
 
 def read_qrels(source: str) -> Iterator[Qrel]:

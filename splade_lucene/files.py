@@ -7,6 +7,7 @@ written has another name until it is complete, so that a reader never meets half
 import gzip
 import json
 import os
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,13 +30,18 @@ def shown(line: str) -> str:
 def replacing(path: Path) -> Iterator[Path]:
     """Give a name beside `path` to write to; it becomes `path` when the block ends well and is removed when not.
 
-    A process that is killed leaves at most a `.path.PID.part` behind, never a partial `path`.
+    A process that is killed leaves at most a `.path.PID.part` behind, never a partial `path`. A full disk is an OSError
+    that names `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield part
         os.replace(part, path)
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error  # a write that fails names no file
     finally:
         part.unlink(missing_ok=True)
 
@@ -49,15 +55,10 @@ def writing_text(path: Path) -> Iterator[IO[str]]:
             yield file
 
 
-def open_text(path: Path) -> IO[str]:
-    """Open a UTF-8 text file, gzipped if its name ends in `.gz`."""
-    if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8", newline="\n")
-    return path.open(encoding="utf-8", newline="\n")
-
-
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield (line number from 1, line without its end); blank lines are passed over.
+    """Yield (line number from 1, line without its end) of a UTF-8 text; blank lines are passed over.
+
+    A file whose name ends in `.gz` is unpacked; a byte order mark is no part of the text.
 
     Raises:
         FormatError: the file is missing, holds nothing, is a damaged gzip file or not UTF-8.
@@ -65,9 +66,9 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     number = 0
     seen = False
     try:
-        with open_text(path) as file:
-            for number, line in enumerate(file, start=1):
-                line = line.rstrip("\r\n")
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            for number, raw in enumerate(file, start=1):
+                line = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
                 if line and not line.isspace():
                     seen = True
                     yield number, line
@@ -75,10 +76,10 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
         raise FormatError(f"{path}: no such file") from error
     except IsADirectoryError as error:
         raise FormatError(f"{path} is a folder; a file was expected") from error
-    except (EOFError, gzip.BadGzipFile) as error:
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise FormatError(f"{path}:{number + 1}: the gzip file is damaged or cut off ({error})") from error
     except UnicodeDecodeError as error:
-        raise FormatError(f"{path}:{number + 1}: not UTF-8 ({error.reason} at byte {error.start})") from error
+        raise FormatError(f"{path}:{number}: not UTF-8 ({error.reason} at byte {error.start} of the line)") from error
     if not seen:
         raise FormatError(f"{path} is empty; at least one record was expected")
 
@@ -102,7 +103,7 @@ def read_json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         where = f"{path}:{number}"
         try:
             record = json.loads(line, object_pairs_hook=unique_keys)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise FormatError(f"{where}: not a JSON object ({error}): {shown(line)}") from error
         if not isinstance(record, dict):
             raise FormatError(f"{where}: a JSON object was expected: {shown(line)}")

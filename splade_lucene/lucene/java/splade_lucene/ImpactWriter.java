@@ -6,6 +6,7 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Semaphore;
@@ -24,6 +25,7 @@ import org.apache.lucene.index.IndexWriterConfig;
 import org.apache.lucene.index.MultiTerms;
 import org.apache.lucene.index.Terms;
 import org.apache.lucene.index.TermsEnum;
+import org.apache.lucene.store.AlreadyClosedException;
 import org.apache.lucene.store.Directory;
 import org.apache.lucene.store.FSDirectory;
 import org.apache.lucene.util.BytesRef;
@@ -52,15 +54,19 @@ public final class ImpactWriter {
   /** Starts an index that will replace whatever the folder holds now, once it is committed. */
   public ImpactWriter(String path, int threads) throws IOException {
     directory = FSDirectory.open(Path.of(path));
+    writer = open(directory, config());
+    workers = Executors.newFixedThreadPool(threads, ImpactWriter::daemon);
+    room = new Semaphore(threads * BATCHES_AHEAD);
+  }
+
+  private static IndexWriterConfig config() {
     IndexWriterConfig config = new IndexWriterConfig(null);
     config.setOpenMode(IndexWriterConfig.OpenMode.CREATE);
     config.setSimilarity(new ImpactSimilarity());
     config.setRAMBufferSizeMB(Math.min(1024, Runtime.getRuntime().maxMemory() / (1 << 20) / 4));
     config.setUseCompoundFile(false);
     config.setCommitOnClose(false);
-    writer = open(directory, config);
-    workers = Executors.newFixedThreadPool(threads, ImpactWriter::daemon);
-    room = new Semaphore(threads * BATCHES_AHEAD);
+    return config;
   }
 
   private static IndexWriter open(Directory directory, IndexWriterConfig config) throws IOException {
@@ -76,6 +82,14 @@ public final class ImpactWriter {
     Thread thread = new Thread(work, "splade-lucene-worker");
     thread.setDaemon(true);
     return thread;
+  }
+
+  /**
+   * Throws the OutOfMemoryError that handing over so many bytes would meet: here it is an exception, while pyjnius does
+   * not look whether the array that it asked for was made, and the process dies.
+   */
+  public static void expect(int bytes) {
+    Objects.requireNonNull(new byte[bytes]);
   }
 
   /** The terms that the term ids of all batches after this call stand for. */
@@ -196,13 +210,29 @@ public final class ImpactWriter {
     workers.shutdown();
     try {
       writer.rollback();
+      if (writer.getTragicException() != null) {
+        removeLeavings();
+      }
     } finally {
       directory.close();
     }
   }
 
+  /** A writer that died of an error leaves its files behind, and the next one to open removes them. */
+  private void removeLeavings() {
+    try {
+      new IndexWriter(directory, config()).rollback();
+    } catch (IOException e) {
+      // Somebody else builds here by now, and removes them; or the disk is worse than full: what went wrong first is told.
+    }
+  }
+
   private void throwFailure() throws Exception {
-    switch (failure.get()) {
+    Throwable first = failure.get();
+    // One worker's fatal error closes the writer, and the others may be first to say that it is closed.
+    switch (first instanceof AlreadyClosedException && writer.getTragicException() != null
+        ? writer.getTragicException()
+        : first) {
       case null -> {}
       case Error error -> throw error;
       case Throwable exception -> throw (Exception) exception;

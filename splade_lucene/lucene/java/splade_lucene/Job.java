@@ -3,8 +3,6 @@ package splade_lucene;
 import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.FutureTask;
-import java.util.concurrent.TimeUnit;
-import java.util.concurrent.TimeoutException;
 
 /**
  * Long work on a thread of its own, waited for in short steps, so that Python sees a Ctrl-C between two of them.
@@ -13,11 +11,12 @@ import java.util.concurrent.TimeoutException;
  */
 public final class Job {
   private final FutureTask<byte[]> task;
+  private final Thread thread;
   private volatile boolean cancelled;
 
   private Job(Work work) {
     task = new FutureTask<>((Callable<byte[]>) () -> work.run(this));
-    Thread thread = new Thread(task, "splade-lucene-job");
+    thread = new Thread(task, "splade-lucene-job");
     thread.setDaemon(true);
     thread.start();
   }
@@ -32,16 +31,13 @@ public final class Job {
     return new Job(work);
   }
 
-  /** Waits at most so long for the end; true when the job has ended, well or not. */
+  /**
+   * Waits at most so long for the end; true when the job has ended, well or not. Allocates nothing: while the job fills
+   * the heap to its edge, an OutOfMemoryError thrown here would hit pyjnius, which does not survive it.
+   */
   public boolean ended(int milliseconds) throws InterruptedException {
-    try {
-      task.get(milliseconds, TimeUnit.MILLISECONDS);
-      return true;
-    } catch (TimeoutException e) {
-      return false;
-    } catch (ExecutionException e) {
-      return true;
-    }
+    thread.join(milliseconds);
+    return !thread.isAlive();
   }
 
   /** The answer of an ended job; throws what the job threw. */
