@@ -2,8 +2,8 @@
 
 May import `errors`, `files` and `datasets`. Laws: hits are ordered by score descending, then doc_id ascending as bytes
 (Anserini's order, also at the cut); the scores in a run file decrease strictly as float32, so that every evaluator,
-whatever it does with ties, sees the order that was written; `read(write(run))` has the same queries, doc_ids and
-order.
+whatever it does with ties, sees the order that was written; `read(write(run))` has the same doc_ids and order for
+every query that found something.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -4,7 +4,9 @@ What a user of Pyserini gets, for the `repeat` form of an index and for baseline
 """
 
 import json
+import shutil
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,24 +34,38 @@ def index_repeated(batches: Iterable[ImpactVectors], *, beside: Path, threads: i
         WeightError: a term is empty, holds white space or is too long for Lucene's whitespace tokenizer.
     """
     beside.parent.mkdir(parents=True, exist_ok=True)
-    # Anserini cannot be stopped: after a Ctrl-C it may write a file while the folder is being removed.
-    with tempfile.TemporaryDirectory(
-        prefix=f".{beside.name}.", dir=beside.parent, ignore_cleanup_errors=True
-    ) as scratch:
-        collection, index = Path(scratch, "collection"), Path(scratch, "index")
+    scratch = Path(tempfile.mkdtemp(prefix=f".{beside.name}.", dir=beside.parent))
+    try:
+        collection, index = scratch / "collection", scratch / "index"
         collection.mkdir()
         for number, batch in enumerate(batches):  # Anserini gives each file to one thread
             refuse_unrepeatable(batch.vocabulary.terms[term] for term in np.unique(batch.terms))
             write_jsonl(collection / f"{number:05}.jsonl", [batch])
         index_collection(collection, index, *_IMPACT_OPTIONS, threads=threads)
         yield index
+    finally:
+        _remove(scratch)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder into which Anserini, interrupted, may be writing still: it stops when it meets the gap."""
+    for _ in range(20):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(0.05)
 
 
 def index_collection(collection: Path, index: Path, *options: str, threads: int) -> None:
     """Run Anserini's IndexCollection in this JVM, as `python -m pyserini.index.lucene` does."""
     paths = ["-input", str(collection), "-index", str(index), "-threads", str(threads)]
     arguments = [*paths, "-generator", "DefaultLuceneDocumentGenerator", *options]
-    jvm.wait(jvm.java_class("splade_lucene.Anserini").index(arguments), index)
+    program = jvm.java_class("splade_lucene.Anserini")
+    try:
+        jvm.wait(program.index(arguments), index)
+    except KeyboardInterrupt:
+        program.silence()
+        raise
 
 
 def bm25(documents: Iterable[Doc], queries: Iterable[Query], k: int, *, folder: Path, threads: int) -> dict[str, Hits]:

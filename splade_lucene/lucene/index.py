@@ -28,7 +28,7 @@ from splade_lucene.errors import (
     WeightError,
 )
 from splade_lucene.lucene import anserini, jvm
-from splade_lucene.lucene.packed import pack_ints, pack_strings, unpack_hits, unpack_strings
+from splade_lucene.lucene.packed import pack_encoded, pack_ints, pack_strings, unpack_hits, unpack_strings
 from splade_lucene.quantization import Quantizer
 from splade_lucene.runs import Hits
 from splade_lucene.vectors import EncoderIdentity, ImpactVectors, TermVectors, Vocabulary
@@ -166,15 +166,15 @@ class ImpactIndex:
             return unpack_strings(jvm.to_bytes(self._reader.terms()))
 
     def postings(self, term: str) -> dict[str, int]:
-        """The posting list of a term: doc_id → impact."""
+        """The posting list of a term: doc_id → impact; empty where the index has no such term."""
         with jvm.calling(self.path):
-            found = unpack_hits(jvm.to_bytes(self._reader.postings(term.encode())), 1)[0]
+            found = unpack_hits(jvm.to_bytes(self._reader.postings(_utf8(term))), 1)[0]
         return dict(zip(found.doc_ids, found.scores.tolist(), strict=True))
 
     def impacts(self, doc_id: str, terms: list[str]) -> dict[str, int] | None:
         """The impacts that a document has for these terms, 0 where it lacks one; None if there is no such document."""
         with jvm.calling(self.path):
-            found = self._reader.impacts(doc_id, pack_strings(terms))
+            found = self._reader.impacts(_utf8(doc_id), pack_encoded([_utf8(term) for term in terms]))
         if found is None:
             return None
         return dict(zip(terms, np.frombuffer(jvm.to_bytes(found), "<i4").tolist(), strict=True))
@@ -182,7 +182,7 @@ class ImpactIndex:
     def text(self, doc_id: str) -> str | None:
         """The stored text of a document; None if there is no such document, or texts were not stored."""
         with jvm.calling(self.path):
-            text: str | None = self._reader.text(doc_id)
+            text: str | None = self._reader.text(_utf8(doc_id))
         return text
 
     def search(self, queries: ImpactVectors, k: int, *, threads: int = 1) -> list[Hits]:
@@ -354,6 +354,11 @@ class _Build:
             (self.path / "write.lock").unlink(missing_ok=True)
             if not any(self.path.iterdir()):
                 self.path.rmdir()
+
+
+def _utf8(name: str) -> bytes:
+    """A doc_id or term to look up; a lone surrogate becomes bytes that no index holds, since they are not UTF-8."""
+    return name.encode("utf-8", "surrogatepass")
 
 
 def _refuse_foreign_folder(path: Path) -> None:

@@ -24,6 +24,11 @@ def pack_strings(strings: Sequence[str]) -> bytes:
         encoded = [string.encode() for string in strings]
     except UnicodeEncodeError as error:
         raise WeightError(f"{error.object!r} cannot be stored: it holds a lone surrogate") from error
+    return pack_encoded(encoded)
+
+
+def pack_encoded(encoded: Sequence[bytes]) -> bytes:
+    """Pack strings that are UTF-8 already."""
     header = np.zeros(len(encoded) + 2, dtype="<i4")
     header[0] = len(encoded)
     np.cumsum([len(each) for each in encoded], out=header[2:])

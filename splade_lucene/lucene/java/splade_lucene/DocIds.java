@@ -16,6 +16,8 @@ import org.apache.lucene.util.MSBRadixSorter;
  * <p>Memory: the ids' bytes and 8 bytes a document (a segment's ids may take up to 2 GB).
  */
 final class DocIds {
+  private static final int MOST_BYTES = Integer.MAX_VALUE - 8; // what a Java array may hold
+
   private final byte[][] bytes; // of each segment, its ids one after another
   private final int[][] ends; // of each segment, where the id of document i ends
   private final int[] docBases;
@@ -35,7 +37,7 @@ final class DocIds {
   private void load(LeafReaderContext leaf) throws IOException {
     BinaryDocValues ids = leaf.reader().getBinaryDocValues(Constants.ID);
     int documents = leaf.reader().maxDoc();
-    byte[] packed = new byte[16 * documents];
+    byte[] packed = new byte[(int) Math.min(16L * documents, MOST_BYTES)];
     int[] end = new int[documents];
     int length = 0;
     for (int document = 0; document < documents; document++) {
@@ -44,7 +46,7 @@ final class DocIds {
       }
       BytesRef id = ids.binaryValue();
       if (packed.length - length < id.length) {
-        packed = Arrays.copyOf(packed, Math.max(Math.addExact(length, id.length), (int) Math.min(2L * length, 1 << 30)));
+        packed = Arrays.copyOf(packed, Math.max(Math.addExact(length, id.length), (int) Math.min(2L * length, MOST_BYTES)));
       }
       System.arraycopy(id.bytes, id.offset, packed, length, id.length);
       length += id.length;

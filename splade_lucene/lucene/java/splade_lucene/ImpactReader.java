@@ -211,7 +211,7 @@ public final class ImpactReader {
   }
 
   /** The impacts that a document has for the given terms, 0 where it lacks one; null if there is no such document. */
-  public byte[] impacts(String docId, byte[] packedTerms) throws IOException {
+  public byte[] impacts(byte[] docId, byte[] packedTerms) throws IOException {
     int document = find(new BytesRef(docId));
     if (document < 0) {
       return null;
@@ -229,7 +229,7 @@ public final class ImpactReader {
   }
 
   /** What is stored as {@code raw} of a document; null if there is no such document or no text was stored. */
-  public String text(String docId) throws IOException {
+  public String text(byte[] docId) throws IOException {
     int document = find(new BytesRef(docId));
     Document stored = document < 0 ? null : reader.storedFields().document(document);
     return stored == null ? null : stored.get(Constants.RAW);

@@ -1,0 +1,203 @@
+"""Documents, queries and qrels as they come in, good and bad."""
+
+import gzip
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from splade_lucene.datasets import (
+    MAX_ID_BYTES,
+    Doc,
+    Qrel,
+    Query,
+    check_ids,
+    field,
+    read_documents,
+    read_qrels,
+    read_queries,
+)
+from splade_lucene.errors import ConfigError, FormatError
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Callable[[str, str], str]:
+    """Write a file and return its name."""
+
+    def write(name: str, content: str) -> str:
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        data = content.encode()
+        path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+        return str(path)
+
+    return write
+
+
+Written = Callable[[str, str], str]
+
+
+def refusal(read: Callable[[str], Iterable[Any]], source: str) -> str:
+    with pytest.raises(FormatError) as refused:
+        list(read(source))
+    return str(refused.value)
+
+
+def test_a_title_comes_before_the_text() -> None:
+    assert Doc("1", "Title", "text").default_text() == "Title text"
+    assert Doc("1", "", "text").default_text() == "text"
+    assert Query("1", "text").default_text() == "text"
+
+
+# Documents
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz"])
+def test_json_documents(written: Written, name: str) -> None:
+    source = written(
+        name,
+        '{"_id": "1", "title": "T", "text": "one"}\n'
+        '{"id": 2, "contents": "two", "more": [1]}\n'
+        '{"doc_id": "3", "text": ""}\n',
+    )
+    assert list(read_documents(source)) == [Doc("1", "T", "one"), Doc("2", "", "two"), Doc("3", "", "")]
+
+
+def test_tsv_documents_with_and_without_titles(written: Written) -> None:
+    source = written("a.tsv.gz", "1\tone\n2\tT\ttwo\n3\t\r\n")
+    assert list(read_documents(source)) == [Doc("1", "", "one"), Doc("2", "T", "two"), Doc("3", "", "")]
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_id(written: Written) -> None:
+    assert next(read_documents(written("a.tsv", "\ufeff1\tone\n"))).doc_id == "1"
+    assert next(read_documents(written("a.jsonl", '\ufeff{"_id": "1", "text": "one"}\n'))).doc_id == "1"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('{"_id": "2", "text": "cut in the mi', "not a JSON object"),
+        ('{"text": "x"}', "no field '_id' or 'id' or 'doc_id'"),
+        ('{"_id": "2"}', "no field 'text' or 'contents'"),
+        ('{"_id": true, "text": "x"}', "'_id' must be a string, not bool"),
+        ('{"_id": 1.5, "text": "x"}', "'_id' must be a string, not float"),
+        ('{"_id": null, "text": "x"}', "'_id' must be a string, not NoneType"),
+        ('{"_id": "2", "text": ["x"]}', "'text' must be a string, not list"),
+        ('{"_id": "", "text": "x"}', "the id '' is empty"),
+        ('{"_id": "2 b", "text": "x"}', "holds white space"),
+        ('{"_id": "2\\u00a0b", "text": "x"}', "holds white space"),
+        ('{"_id": "2\\u0085b", "text": "x"}', "holds white space"),
+        ('{"_id": "2\\u0000", "text": "x"}', "control character"),
+        ('{"_id": "\\ud800", "text": "x"}', "lone surrogate"),
+        ('{"_id": "' + "x" * 40_000 + '", "text": "x"}', "is 40,000 bytes long"),
+    ],
+    ids=lambda given: str(given)[:40],
+)
+def test_a_bad_document_is_refused_with_its_line(written: Written, line: str, said: str) -> None:
+    source = written("a.jsonl", '{"_id": "1", "text": "x"}\n' + line + "\n")
+    assert refusal(read_documents, source).startswith(f"{source}:2: ")
+    assert said in refusal(read_documents, source)
+
+
+@pytest.mark.parametrize("line", ["2", "2\ta\tb\tc", "\ttext", "a b\ttext"])
+def test_a_bad_tsv_line_is_refused_with_its_line(written: Written, line: str) -> None:
+    source = written("a.tsv", f"1\tone\n{line}\n")
+    assert f"{source}:2: " in refusal(read_documents, source)
+
+
+def test_documents_stream(written: Written) -> None:
+    documents = read_documents(written("a.jsonl", '{"_id": "1", "text": "x"}\nbroken\n'))
+    assert next(documents) == Doc("1", "", "x")
+
+
+# Ids
+
+
+def test_ids_may_be_as_long_as_lucene_stores_them() -> None:
+    check_ids(["x" * MAX_ID_BYTES, "é" * (MAX_ID_BYTES // 2), "😀", "\ufeff", "…"], where="here")
+    for given in ("x" * (MAX_ID_BYTES + 1), "é" * (MAX_ID_BYTES // 2 + 1)):
+        with pytest.raises(FormatError, match=r"here: the id 'x{40}|é{40}…' is 32,76\d bytes long"):
+            check_ids([given], where="here")
+
+
+def test_a_field_has_the_first_name_that_is_there() -> None:
+    record = {"b": "second", "a": "first", "n": 7}
+    assert field(record, ("a", "b"), where="here") == "first"
+    assert field(record, ("n",), where="here") == "7"
+    assert field(record, ("none",), where="here", default="") == ""
+    with pytest.raises(FormatError, match="here: no field 'none'; it has b, a, n"):
+        field(record, ("none",), where="here")
+
+
+# Queries
+
+
+def test_queries_of_files(written: Written) -> None:
+    assert list(read_queries(written("q.tsv", "1\tone\n"))) == [Query("1", "one")]
+    source = written("q.jsonl", '{"query_id": "1", "text": "one"}\n{"_id": 2, "text": "two"}\n')
+    assert list(read_queries(source)) == [Query("1", "one"), Query("2", "two")]
+
+
+def test_a_query_line_has_two_columns(written: Written) -> None:
+    source = written("q.tsv", "1\tone\tmore\n")
+    assert refusal(read_queries, source) == f"{source}:1: 2 tab-separated columns were expected, found 3"
+
+
+def test_of_a_beir_folder_only_the_judged_queries_count(written: Written, tmp_path: Path) -> None:
+    written("corpus.jsonl.gz", '{"_id": "d", "title": "T", "text": "one"}\n')
+    written("queries.jsonl", '{"_id": "train", "text": "a"}\n{"_id": "test", "text": "b"}\n')
+    written("qrels/test.tsv", "query-id\tcorpus-id\tscore\ntest\td\t2\n")
+    folder = str(tmp_path)
+    assert list(read_documents(folder)) == [Doc("d", "T", "one")]
+    assert list(read_queries(folder)) == [Query("test", "b")]
+    assert list(read_qrels(folder)) == [Qrel("test", "d", 2)]
+
+
+def test_a_folder_that_is_none_of_beirs_is_refused(tmp_path: Path) -> None:
+    assert "no corpus.jsonl (or corpus.jsonl.gz) there" in refusal(read_documents, str(tmp_path))
+
+
+# Qrels
+
+
+def test_trec_and_beir_qrels(written: Written) -> None:
+    trec = written("a.qrels", "q 0 d1 1\nq 0 d2 -1\np\t0\td1\t0\n")
+    assert list(read_qrels(trec)) == [Qrel("q", "d1", 1), Qrel("q", "d2", -1), Qrel("p", "d1", 0)]
+    beir = written("a.tsv", "query-id\tcorpus-id\tscore\nq\td1\t1\n")
+    assert list(read_qrels(beir)) == [Qrel("q", "d1", 1)]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("q d", "found 2"),
+        ("q 0 d 1 extra", "found 5"),
+        ("q 0 d 1.5", "'1.5' is not a whole number"),
+        ("q 0 d high", "'high' is not a whole number"),
+        ("q 0 d1 0", "query q judges document d1 twice"),
+    ],
+)
+def test_a_bad_judgment_is_refused_with_its_line(written: Written, line: str, said: str) -> None:
+    source = written("a.qrels", f"q 0 d1 1\n{line}\n")
+    assert refusal(read_qrels, source).startswith(f"{source}:2: ")
+    assert said in refusal(read_qrels, source)
+
+
+# What is no file
+
+
+@pytest.mark.parametrize("read", [read_documents, read_queries, read_qrels])
+def test_an_unknown_collection_is_refused_with_a_suggestion(read: Callable[[str], Iterable[Any]]) -> None:
+    with pytest.raises(ConfigError, match=r"did you mean .*beir/scifact/test"):
+        list(read("beir/scifcat/test"))
+
+
+def test_a_collection_without_such_records_is_refused() -> None:
+    with pytest.raises(ConfigError, match="'beir/scifact' has no qrels"):
+        list(read_qrels("beir/scifact"))
+
+
+@pytest.mark.parametrize("read", [read_documents, read_queries, read_qrels])
+def test_a_file_that_is_not_there_is_refused_as_a_file(read: Callable[[str], Iterable[Any]], tmp_path: Path) -> None:
+    assert refusal(read, str(tmp_path / "a.tsv")) == f"{tmp_path / 'a.tsv'}: no such file"

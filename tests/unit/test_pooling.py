@@ -1,0 +1,57 @@
+"""splade_pool on the worked example T-1 of METHODS section 11."""
+
+import math
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from splade_lucene.encoding.pooling import splade_pool
+
+LOGITS = torch.tensor([[[1.0, -2.0, 0.0, 3.0], [2.0, 0.5, -1.0, -1.0], [9.0, 9.0, 9.0, 9.0]]])
+MASK = torch.tensor([[1, 1, 0]])
+
+
+def test_max_by_hand() -> None:
+    expected = torch.tensor([[math.log(3), math.log(1.5), 0.0, math.log(4)]])
+    assert_close(splade_pool(LOGITS, MASK), expected)
+    assert_close(splade_pool(LOGITS, MASK, "max"), expected)
+
+
+def test_sum_by_hand() -> None:
+    expected = torch.tensor([[math.log(2) + math.log(3), math.log(1.5), 0.0, math.log(4)]])
+    assert_close(splade_pool(LOGITS, MASK, "sum"), expected)
+
+
+@pytest.mark.parametrize("pooling", ["max", "sum"])
+def test_rows_under_mask_zero_change_nothing(pooling: str) -> None:
+    assert_close(splade_pool(LOGITS, MASK, pooling), splade_pool(LOGITS[:, :2], MASK[:, :2], pooling))
+    assert splade_pool(LOGITS, torch.zeros_like(MASK), pooling).eq(0).all()
+
+
+@pytest.mark.parametrize("pooling", ["max", "sum"])
+@pytest.mark.parametrize("padding", [torch.nan, torch.inf, -torch.inf])
+def test_not_even_what_is_no_number(pooling: str, padding: float) -> None:
+    logits = LOGITS.clone()
+    logits[:, 2] = padding
+    assert_close(splade_pool(logits, MASK, pooling), splade_pool(LOGITS, MASK, pooling))
+
+
+def test_the_callers_logits_stay() -> None:
+    logits = LOGITS.clone()
+    splade_pool(logits, MASK)
+    assert torch.equal(logits, LOGITS)
+
+
+@pytest.mark.parametrize("pooling", ["max", "sum"])
+def test_padding_gets_no_gradient(pooling: str) -> None:
+    logits = LOGITS.clone().requires_grad_()
+    splade_pool(logits, MASK, pooling).sum().backward()
+    assert logits.grad is not None
+    assert logits.grad[:, 2].eq(0).all()
+    assert logits.grad[0, 1, 0] == pytest.approx(1 / 3)  # d log(1 + x) at 2
+
+
+def test_another_pooling_is_refused() -> None:
+    with pytest.raises(ValueError, match="pooling must be 'max' or 'sum', not 'mean'"):
+        splade_pool(LOGITS, MASK, "mean")
