@@ -10,6 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -151,16 +152,16 @@ class TermVectors(_Rows):
         Without a vocabulary, the rows' own terms, sorted, become it; with one, terms it lacks are a `KeyError`.
         """
         if vocabulary is None:
-            vocabulary = Vocabulary(sorted({term for row in rows.values() for term in row}))
+            vocabulary = Vocabulary(sorted(set().union(*rows.values())))
         indptr = np.zeros(len(rows) + 1, dtype=np.int64)
         np.cumsum([len(row) for row in rows.values()], out=indptr[1:])
         id_of = vocabulary.id_of
-        terms = np.fromiter((id_of[term] for row in rows.values() for term in row), np.int32, count=indptr[-1])
-        weights = np.fromiter(
-            (weight for row in rows.values() for weight in row.values()), np.float64, count=indptr[-1]
-        )
+        given_terms = chain.from_iterable(rows.values())
+        given_weights = chain.from_iterable(row.values() for row in rows.values())
+        terms = np.fromiter(map(id_of.__getitem__, given_terms), np.int32, count=indptr[-1])
+        weights = np.fromiter(given_weights, np.float64, count=indptr[-1])
         row_of = np.repeat(np.arange(len(rows)), np.diff(indptr))
-        order = np.lexsort((terms, row_of))
+        order = np.argsort(row_of * len(vocabulary) + terms)  # a term stands in a row once
         with np.errstate(over="ignore"):  # a weight beyond float32 becomes infinite, and is refused as such
             return cls(list(rows), indptr, terms[order], vocabulary, weights[order].astype(np.float32))
 

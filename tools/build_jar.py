@@ -77,11 +77,13 @@ def build(javac: Path, output: Path) -> None:
         sources = sorted((JAVA / "splade_lucene").glob("*.java"))
         options = ["--release", RELEASE, "-encoding", "UTF-8", "-g", "-Xlint:all,-path", "-Werror"]
         subprocess.run([javac, *options, "-cp", anserini_jar(), "-d", classes, *sources], check=True)
-        with zipfile.ZipFile(output, "w", zipfile.ZIP_STORED) as jar:
+        part = output.with_suffix(".part")  # a JVM that runs from the old jar must not see it change
+        with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as jar:
             manifest = f"Manifest-Version: 1.0\r\nBuild-Jdk: {javac_version(javac)}\r\n\r\n"
             jar.writestr(zipfile.ZipInfo("META-INF/MANIFEST.MF"), manifest)
             for file in sorted(classes.rglob("*.class")):
                 jar.writestr(zipfile.ZipInfo(file.relative_to(classes).as_posix()), file.read_bytes())
+        part.replace(output)
 
 
 def main() -> None:

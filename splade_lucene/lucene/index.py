@@ -140,12 +140,14 @@ class ImpactIndex:
 
     def __len__(self) -> int:
         """How many documents can be found."""
-        return int(self._reader.documents())
+        with jvm.calling(self.path):
+            return int(self._reader.documents())
 
     @property
     def segments(self) -> int:
         """How many Lucene segments it has."""
-        return int(self._reader.segments())
+        with jvm.calling(self.path):
+            return int(self._reader.segments())
 
     def check_vocabulary(self, encoder: EncoderIdentity) -> None:
         """Refuse an encoder whose terms are not the index's. An index that does not know its vocabulary takes any.
@@ -255,7 +257,7 @@ class _Build:
         self._vocabulary: Vocabulary | None = None
         _refuse_foreign_folder(path)
         with jvm.calling(path):
-            self._writer = jvm.java_class("splade_lucene.ImpactWriter")(str(path), options.threads)
+            self._writer = jvm.java_class("splade_lucene.ImpactWriter")(str(path), options.threads, options.overwrite)
             exists = jvm.java_class("splade_lucene.ImpactReader").exists(str(path))
         if exists and not options.overwrite:  # asked only now, with the lock held: another build may just have ended
             self.roll_back(remove_folder=False)

@@ -52,5 +52,6 @@ def unpack_hits(packed: bytes, queries: int) -> list[Hits]:
     """The hits of each query, as `ImpactReader.search` packs them."""
     indptr = np.frombuffer(packed, "<i4", queries + 1)
     scores = np.frombuffer(packed, "<i8", indptr[-1], 4 * (queries + 1))
-    doc_ids = [each.decode() for each in packed[4 * (queries + 1) + 8 * len(scores) :].split(b"\xff")]
+    # 0xFF, which UTF-8 never has, becomes this lone surrogate: all ids are decoded at once.
+    doc_ids = packed[4 * (queries + 1) + 8 * len(scores) :].decode("utf-8", "surrogateescape").split("\udcff")
     return [Hits(doc_ids[a:b], scores[a:b]) for a, b in pairwise(indptr.tolist())]

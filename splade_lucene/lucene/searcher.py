@@ -16,7 +16,8 @@ from splade_lucene.quantization import Quantizer
 from splade_lucene.runs import Hits
 from splade_lucene.vectors import Encoder, ImpactVectors, TermVectors
 
-QUERIES_AT_A_TIME = 256  # bounds what a long run holds in memory on the Java side
+QUERIES_AT_A_TIME = 256  # these two bound what a long run holds in memory on the Java side
+HITS_AT_A_TIME = 10_000_000
 
 
 class Searcher:
@@ -62,8 +63,10 @@ class Searcher:
             raise SearchError(f"k must be at least 1, not {k}")
         impacts = self.quantizer(queries) if isinstance(queries, TermVectors) else queries
         run: dict[str, Hits] = {}
-        for start in range(0, len(impacts), QUERIES_AT_A_TIME):
-            some = impacts.rows(start, start + QUERIES_AT_A_TIME)
+        k = min(k, max(1, len(self.index)))
+        at_a_time = max(1, min(QUERIES_AT_A_TIME, HITS_AT_A_TIME // k))
+        for start in range(0, len(impacts), at_a_time):
+            some = impacts.rows(start, start + at_a_time)
             hits = self.index.search(some, k, threads=threads or os.cpu_count() or 1)
             run.update(zip(some.ids, hits, strict=True))
         return run

@@ -47,7 +47,7 @@ def batches(documents: Documents, size: int) -> Iterator[TermVectors]:
 
 def in_segments(folder: Path, documents: Documents, segments: int, options: IndexOptions) -> ImpactIndex:
     """Documents dealt out over so many indexes, which are then put into one without merging them."""
-    writer = jvm.java_class("splade_lucene.ImpactWriter")(str(folder / "index"), 1)
+    writer = jvm.java_class("splade_lucene.ImpactWriter")(str(folder / "index"), 1, False)
     for number in range(segments):
         part = dict(islice(documents.items(), number, None, segments))
         with ImpactIndex.build(folder / f"part{number}", batches(part, 5_000), options) as index:

@@ -10,6 +10,8 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Queue;
+import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
@@ -34,6 +36,7 @@ import org.apache.lucene.util.BytesRef;
 public final class ImpactReader {
   private final Directory directory;
   private final DirectoryReader reader;
+  private final Queue<WindowScorer> idleScorers = new ConcurrentLinkedQueue<>();
   private DocIds docIds;
 
   public ImpactReader(String path) throws IOException {
@@ -146,7 +149,8 @@ public final class ImpactReader {
   /** Takes queries from the common counter until there are none left. */
   private void searchNext(Queries queries, int k, int[] ranks, TopHits[] found, AtomicInteger next, Job job)
       throws IOException {
-    WindowScorer scorer = new WindowScorer();
+    WindowScorer idle = idleScorers.poll();
+    WindowScorer scorer = idle != null ? idle : new WindowScorer();
     for (int i = next.getAndIncrement(); i < found.length; i = next.getAndIncrement()) {
       if (job != null && job.isCancelled()) {
         return;
@@ -155,7 +159,9 @@ public final class ImpactReader {
       if (found[i].capacity() > 0) {
         scorer.search(reader, queries.terms, queries.impacts, queries.indptr[i], queries.indptr[i + 1], found[i]);
       }
+      found[i].sort();
     }
+    idleScorers.add(scorer);
   }
 
   private byte[] pack(TopHits[] found) throws IOException {
@@ -168,7 +174,7 @@ public final class ImpactReader {
     long[] scores = new long[hits];
     for (int i = 0; i < found.length; i++) {
       if (found[i] != null) {
-        found[i].drain(documents, scores, indptr[i]);
+        found[i].copyTo(documents, scores, indptr[i]);
       }
     }
     return pack(indptr, scores, documents);

@@ -2,7 +2,9 @@ package splade_lucene;
 
 import io.anserini.index.Constants;
 import io.anserini.search.similarity.ImpactSimilarity;
+import java.io.EOFException;
 import java.io.IOException;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
@@ -18,7 +20,10 @@ import org.apache.lucene.document.Field;
 import org.apache.lucene.document.FieldType;
 import org.apache.lucene.document.StoredField;
 import org.apache.lucene.document.StringField;
+import org.apache.lucene.index.CorruptIndexException;
 import org.apache.lucene.index.DirectoryReader;
+import org.apache.lucene.index.IndexFileNames;
+import org.apache.lucene.index.IndexFormatTooOldException;
 import org.apache.lucene.index.IndexOptions;
 import org.apache.lucene.index.IndexWriter;
 import org.apache.lucene.index.IndexWriterConfig;
@@ -28,6 +33,7 @@ import org.apache.lucene.index.TermsEnum;
 import org.apache.lucene.store.AlreadyClosedException;
 import org.apache.lucene.store.Directory;
 import org.apache.lucene.store.FSDirectory;
+import org.apache.lucene.store.Lock;
 import org.apache.lucene.util.BytesRef;
 
 /**
@@ -51,10 +57,14 @@ public final class ImpactWriter {
   private volatile boolean cancelled;
   private BytesRef[] vocabulary = new BytesRef[0];
 
-  /** Starts an index that will replace whatever the folder holds now, once it is committed. */
-  public ImpactWriter(String path, int threads) throws IOException {
+  /**
+   * Starts an index that will replace whatever the folder holds now, once it is committed.
+   *
+   * @param overwrite whether an index that cannot be read any more may be replaced; it is given up at once
+   */
+  public ImpactWriter(String path, int threads, boolean overwrite) throws IOException {
     directory = FSDirectory.open(Path.of(path));
-    writer = open(directory, config());
+    writer = open(directory, overwrite);
     workers = Executors.newFixedThreadPool(threads, ImpactWriter::daemon);
     room = new Semaphore(threads * BATCHES_AHEAD);
   }
@@ -69,12 +79,40 @@ public final class ImpactWriter {
     return config;
   }
 
-  private static IndexWriter open(Directory directory, IndexWriterConfig config) throws IOException {
+  private static IndexWriter open(Directory directory, boolean overwrite) throws IOException {
     try {
-      return new IndexWriter(directory, config);
+      if (overwrite) {
+        giveUpUnreadable(directory);
+      }
+      return new IndexWriter(directory, config());
     } catch (IOException | RuntimeException e) {
       directory.close();
       throw e;
+    }
+  }
+
+  /** Lucene reads the old index even where it is to be replaced: one that is damaged would be in the way for ever. */
+  private static void giveUpUnreadable(Directory directory) throws IOException {
+    try (Lock lock = directory.obtainLock(IndexWriter.WRITE_LOCK_NAME)) {
+      lock.ensureValid();
+      if (!readable(directory)) {
+        for (String file : directory.listAll()) {
+          if (file.startsWith(IndexFileNames.SEGMENTS)) {
+            directory.deleteFile(file);
+          }
+        }
+      }
+    }
+  }
+
+  private static boolean readable(Directory directory) throws IOException {
+    try {
+      if (DirectoryReader.indexExists(directory)) {
+        DirectoryReader.open(directory).close();
+      }
+      return true;
+    } catch (CorruptIndexException | IndexFormatTooOldException | EOFException | NoSuchFileException e) {
+      return false;
     }
   }
 

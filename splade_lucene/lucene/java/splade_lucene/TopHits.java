@@ -1,104 +1,128 @@
 package splade_lucene;
 
 import org.apache.lucene.util.Bits;
+import org.apache.lucene.util.IntroSelector;
+import org.apache.lucene.util.IntroSorter;
 
 /**
  * The k best documents of a query, in the one order: score descending, then doc_id ascending as bytes.
  *
- * <p>A binary heap in two arrays, the worst hit at the root.
+ * <p>Candidates are put down as they come. When there is no room for another, the k best are selected, and the worst of
+ * these says what a later one must score: less work than a heap, through which each candidate sinks.
  */
 final class TopHits {
+  private static final int LEAST_ROOM = 64;
+
+  private final int k;
   private final int[] ranks;
   private final long[] scores;
   private final int[] documents;
   private int size;
+  private long bar = 1; // what a document must score at least to matter
+  private long pivotScore;
+  private int pivotDocument;
 
   /** @param ranks the place of each document's doc_id in byte order */
   TopHits(int k, int[] ranks) {
+    this.k = Math.min(k, ranks.length);
     this.ranks = ranks;
-    scores = new long[k];
-    documents = new int[k];
+    int room = (int) Math.min(Math.max(2L * k, LEAST_ROOM), ranks.length);
+    scores = new long[room];
+    documents = new int[room];
   }
 
   /** Looks at the scores of n documents from docBase on; 0 is no hit. */
   void collect(long[] found, int n, int docBase, Bits live, int liveBase) {
-    long bar = bar();
     for (int i = 0; i < n; i++) {
       if (found[i] >= bar && (live == null || live.get(liveBase + i))) {
-        offer(docBase + i, found[i]);
-        bar = bar();
+        if (size == scores.length) {
+          keepBest();
+        }
+        scores[size] = found[i];
+        documents[size++] = docBase + i;
       }
     }
   }
 
-  /** What a document must score at least to matter. */
-  private long bar() {
-    return size < scores.length ? 1 : scores[0];
-  }
-
-  private void offer(int document, long score) {
-    if (size < scores.length) {
-      int child = size++;
-      while (child > 0 && worse(score, document, (child - 1) >>> 1)) {
-        int parent = (child - 1) >>> 1;
-        move(parent, child);
-        child = parent;
-      }
-      put(child, document, score);
-    } else if (!worse(score, document, 0)) {
-      sink(document, score);
+  private void keepBest() {
+    if (size > k) {
+      new Selector().select(0, size, k - 1);
+      size = k;
+      bar = scores[k - 1];
     }
-  }
-
-  /** Replaces the root. */
-  private void sink(int document, long score) {
-    int parent = 0;
-    while (true) {
-      int child = 2 * parent + 1;
-      if (child >= size) {
-        break;
-      }
-      if (child + 1 < size && worse(scores[child + 1], documents[child + 1], child)) {
-        child++;
-      }
-      if (worse(score, document, child)) {
-        break;
-      }
-      move(child, parent);
-      parent = child;
-    }
-    put(parent, document, score);
-  }
-
-  private boolean worse(long score, int document, int than) {
-    return score != scores[than] ? score < scores[than] : ranks[document] > ranks[documents[than]];
-  }
-
-  private void move(int from, int to) {
-    put(to, documents[from], scores[from]);
-  }
-
-  private void put(int at, int document, long score) {
-    documents[at] = document;
-    scores[at] = score;
   }
 
   int capacity() {
-    return scores.length;
+    return k;
   }
 
   int size() {
     return size;
   }
 
-  /** Empties the heap into two arrays, best first, from {@code start} on. */
-  void drain(int[] bestDocuments, long[] bestScores, int start) {
-    while (size > 0) {
-      int at = start + size - 1;
-      bestDocuments[at] = documents[0];
-      bestScores[at] = scores[0];
-      size--;
-      sink(documents[size], scores[size]);
+  /** Keeps the k best, best first; to be called when all documents have been looked at. */
+  void sort() {
+    keepBest();
+    new Sorter().sort(0, size);
+  }
+
+  void copyTo(int[] bestDocuments, long[] bestScores, int start) {
+    System.arraycopy(documents, 0, bestDocuments, start, size);
+    System.arraycopy(scores, 0, bestScores, start, size);
+  }
+
+  private void setPivot(int i) {
+    pivotScore = scores[i];
+    pivotDocument = documents[i];
+  }
+
+  /** Negative where the pivot is better than hit i, positive where it is worse. */
+  private int comparePivot(int i) {
+    return pivotScore != scores[i]
+        ? Long.compare(scores[i], pivotScore)
+        : Integer.compare(ranks[pivotDocument], ranks[documents[i]]);
+  }
+
+  private void swap(int i, int j) {
+    long score = scores[i];
+    scores[i] = scores[j];
+    scores[j] = score;
+    int document = documents[i];
+    documents[i] = documents[j];
+    documents[j] = document;
+  }
+
+  private final class Selector extends IntroSelector {
+    @Override
+    protected void setPivot(int i) {
+      TopHits.this.setPivot(i);
+    }
+
+    @Override
+    protected int comparePivot(int i) {
+      return TopHits.this.comparePivot(i);
+    }
+
+    @Override
+    protected void swap(int i, int j) {
+      TopHits.this.swap(i, j);
+    }
+  }
+
+  private final class Sorter extends IntroSorter {
+    @Override
+    protected void setPivot(int i) {
+      TopHits.this.setPivot(i);
+    }
+
+    @Override
+    protected int comparePivot(int i) {
+      return TopHits.this.comparePivot(i);
+    }
+
+    @Override
+    protected void swap(int i, int j) {
+      TopHits.this.swap(i, j);
     }
   }
 }

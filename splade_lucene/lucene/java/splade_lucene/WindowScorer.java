@@ -22,6 +22,8 @@ final class WindowScorer {
   static final int WINDOW = 1 << 15; // 256 KB of scores
 
   private final long[] scores = new long[WINDOW];
+  private PostingsEnum[] postings = new PostingsEnum[0]; // kept from query to query: 5 KB of buffers each
+  private int[] weights = new int[0];
   private final DocAndFloatFeatureBuffer buffer = new DocAndFloatFeatureBuffer();
 
   void search(IndexReader reader, BytesRef[] terms, int[] impacts, int from, int to, TopHits top) throws IOException {
@@ -32,9 +34,7 @@ final class WindowScorer {
 
   private void search(LeafReaderContext leaf, BytesRef[] terms, int[] impacts, int from, int to, TopHits top)
       throws IOException {
-    PostingsEnum[] postings = new PostingsEnum[to - from];
-    int[] weights = new int[to - from];
-    int lists = open(leaf.reader(), terms, impacts, from, to, postings, weights);
+    int lists = open(leaf.reader(), terms, impacts, from, to);
     int documents = leaf.reader().maxDoc();
     for (int window = 0; lists > 0 && window < documents; window += WINDOW) {
       int n = Math.min(WINDOW, documents - window);
@@ -50,9 +50,11 @@ final class WindowScorer {
   }
 
   /** Opens the posting lists that this segment has, each on its first document; says how many. */
-  private static int open(
-      LeafReader segment, BytesRef[] terms, int[] impacts, int from, int to, PostingsEnum[] postings, int[] weights)
-      throws IOException {
+  private int open(LeafReader segment, BytesRef[] terms, int[] impacts, int from, int to) throws IOException {
+    if (postings.length < to - from) {
+      postings = Arrays.copyOf(postings, to - from);
+      weights = new int[to - from];
+    }
     Terms dictionary = segment.terms(Constants.CONTENTS);
     if (dictionary == null) {
       return 0; // every document of this segment is empty
@@ -61,7 +63,7 @@ final class WindowScorer {
     int lists = 0;
     for (int i = from; i < to; i++) {
       if (each.seekExact(terms[i])) {
-        postings[lists] = each.postings(null, PostingsEnum.FREQS);
+        postings[lists] = each.postings(postings[lists], PostingsEnum.FREQS);
         postings[lists].nextDoc();
         weights[lists++] = impacts[i];
       }
