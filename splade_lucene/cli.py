@@ -124,7 +124,7 @@ def demo(
         measured = walked.measure()
         terminal.show_measured(measured)
         terminal.show_steps(walked.steps[taken:])
-        terminal.out.print('\nYour own question: splade-lucene demo --query "how do I read a csv file"')
+        typer.echo('\nYour own question: splade-lucene demo --query "how do I read a csv file"')
 
 
 @app.command()

@@ -29,8 +29,9 @@ if TYPE_CHECKING:  # at run time these rooms would start a JVM that `encode` and
     from splade_lucene.runs import Hits
 
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+# Neither markup nor emoji: a doc_id such as [b] or :smile: is a name.
+out = Console(highlight=False, markup=False, emoji=False)
+err = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
 class _Rate(ProgressColumn):
@@ -40,7 +41,7 @@ class _Rate(ProgressColumn):
 
 @contextmanager
 def progress(description: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-    """A progress bar on stderr; without a total, a count. Where stderr is no terminal, one line at the end."""
+    """A progress bar on stderr; without a total, a count; nothing where stderr is no terminal."""
     columns: list[ProgressColumn] = [SpinnerColumn(), TextColumn("{task.description}")]
     columns += [BarColumn(), MofNCompleteColumn(), _Rate()] + ([TimeRemainingColumn()] if total else [])
     with Progress(*columns, console=err, transient=True) as bar:

@@ -213,7 +213,6 @@ def test_queries_of_which_none_finds_anything(cli: Cli, small_index: Path, tmp_p
     fails(cli("evaluate", "--run", tmp_path / "empty.run", "--qrels", qrels), "empty.run is empty")
 
 
-@pytest.mark.xfail(reason="terminal.note reads its message as rich's markup")
 def test_names_in_brackets_are_names_and_no_markup(cli: Cli, small_index: Path, tmp_path: Path) -> None:
     queries = tmp_path / "[bold] q.tsv"
     queries.write_text("[q1]\tunknown\n[/q2]\tb\n")
