@@ -106,14 +106,12 @@ def begin(processes: list[subprocess.Popen[str]]) -> Callable[..., subprocess.Po
             if limit is not None:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
-        # Python 3.12 keeps a module's bytecode though the limit has cut it off, and every later process stumbles on it.
-        no_bytecode = {} if limit is None else {"PYTHONDONTWRITEBYTECODE": "1"}
         process = subprocess.Popen(
             [*PROGRAM, *map(str, arguments)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            # under a limit, Python would leave cut-off .pyc files behind, which the next process cannot import
+            # Python 3.12 keeps bytecode that the limit has cut off, and every later process stumbles on it.
             env=environment(PYTHONDONTWRITEBYTECODE="1" if limit is not None else None),
             preexec_fn=limited,  # only for this: the JVM of this process is not used between fork and exec
         )
