@@ -167,6 +167,9 @@ def _launch(jnius_config: Any) -> None:
     jnius_config.add_classpath(*class_path())
     jnius_config.add_options(
         "-Xrs",  # leave SIGINT to Python, so that Ctrl-C is a KeyboardInterrupt
+        # The JVM guards the main thread's stack at this depth. At its default of 1 MB, recursion that Python allows
+        # (a deeply nested JSON line, say) ends the process instead of raising RecursionError.
+        "-Xss8m",
         "--enable-native-access=ALL-UNNAMED",
         f"-Djava.util.logging.config.file={_OUR_JAVA / 'logging.properties'}",
         "-Dslf4j.internal.verbosity=WARN",

