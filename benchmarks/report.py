@@ -25,11 +25,11 @@ class Times(NamedTuple):
     cpu: float
 
 
-def timed(work: Callable[[], object], *, cpu: Callable[[], float] = time.process_time) -> Times:
-    """Run it once. `cpu` counts what all threads of the process did, or with `time.thread_time` this one alone."""
-    busy, start = cpu(), time.perf_counter()
+def timed(work: Callable[[], object]) -> Times:
+    """Run it once; the CPU time is that of all threads of the process."""
+    busy, start = time.process_time(), time.perf_counter()
     work()
-    return Times(time.perf_counter() - start, cpu() - busy)
+    return Times(time.perf_counter() - start, time.process_time() - busy)
 
 
 def rounds(ways: Mapping[str, Callable[[], Times]], repeats: int) -> dict[str, list[Times]]:

@@ -8,7 +8,6 @@ Every way is given the same impacts and must find the same hits.
 
 import os
 import tempfile
-import time
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -66,10 +65,10 @@ class Ways:
             return pyserini.search(query_id, k)
 
         def ours_from_dict(query_id: str) -> Found:
-            return _read(self._ours.search(self._dicts[query_id], k))
+            return _read(self._ours.search(self._dicts[query_id], k, threads=1))
 
-        def ours(query_id: str) -> Found:
-            return _read(self._ours.search_vectors(self._vectors[query_id], k, threads=1)[query_id])
+        def ours(threads: int, query_id: str) -> Found:
+            return _read(self._ours.search_vectors(self._vectors[query_id], k, threads=threads)[query_id])
 
         return [
             self._each("Pyserini search", read, read),
@@ -79,8 +78,12 @@ class Ways:
                 lambda query_id: lucene.unread(query_id, k),
                 lambda query_id: lucene.scores(query_id, k),
             ),
-            self._each("ours, search (a dict)", ours_from_dict, ours_from_dict),
-            self._each("ours, search_vectors (one query)", ours, ours),
+            self._each("ours, search (a dict), threads 1", ours_from_dict, ours_from_dict),
+            *[
+                self._each(f"ours, search_vectors (one query), threads {threads}", one, one)
+                for threads in self._threads
+                for one in [partial(ours, threads)]
+            ],
             *[self._pyserini_batch(k, threads) for threads in self._threads],
             *[self._our_batch(k, threads) for threads in self._threads],
         ]
@@ -134,7 +137,7 @@ def _one_by_one(
         for start in range(0, len(query_ids), TURN):
             for way, search in enumerate(searches):
                 for query in range(start, min(start + TURN, len(query_ids))):
-                    taken[way, round_, query] = timed(partial(search, query_ids[query]), cpu=time.thread_time)
+                    taken[way, round_, query] = timed(partial(search, query_ids[query]))
     return list(np.median(taken, axis=1))
 
 
@@ -167,8 +170,8 @@ def _equal(found: Answers, wanted: Answers) -> str:
 NOTES = [
     "ms a query, CPU ms: means over queries, p50, p95, p99: percentiles over queries, in ms, of each query's median "
     "over the rounds; of a batch, the median over the rounds divided by the number of queries",
-    "CPU ms: of the thread that searches, of a batch: of all threads; the ratio (by CPU) holds on a machine that "
-    "others use too",
+    "CPU ms: of all threads of the process; the ratio (by CPU) holds on a machine that others use too, but a thread "
+    "that waits for its share of a query costs too",
     "in the time: a query's terms and impacts go from Python to Java, doc_ids and scores of all hits come back as "
     "Python strings and numbers, except where hits are not read; not: encoding texts, opening the index",
     "Pyserini: LuceneImpactSearcher with min_idf -1, so that it keeps all query terms; its query encoder looks the "

@@ -126,6 +126,7 @@ class ImpactIndex:
                 )
             self._reader = reader(str(self.path))
             manifest = self._reader.manifest()
+            self._documents = int(self._reader.documents())  # what is open does not change any more
         self.manifest = Manifest.from_json(manifest, where=self.path) if manifest is not None else None
 
     def __enter__(self) -> Self:
@@ -140,8 +141,7 @@ class ImpactIndex:
 
     def __len__(self) -> int:
         """How many documents can be found."""
-        with jvm.calling(self.path):
-            return int(self._reader.documents())
+        return self._documents
 
     @property
     def segments(self) -> int:
@@ -188,13 +188,16 @@ class ImpactIndex:
         return text
 
     def search(self, queries: ImpactVectors, k: int, *, threads: int = 1) -> list[Hits]:
-        """The k best documents of each query, exactly; `Searcher` is the comfortable way to call this."""
+        """The k best documents of each query, exactly; `Searcher` is the comfortable way to call this.
+
+        Many queries are spread over the threads; a single one has its documents parted among them.
+        """
         names = queries.vocabulary.terms
         query_terms = pack_strings([names[term] for term in queries.terms.tolist()])
         arguments = (query_terms, pack_ints(queries.impacts), pack_ints(queries.indptr), min(k, MAX_LENGTH))
-        if threads == 1 and len(queries) == 1:
+        if len(queries) == 1:
             with jvm.calling(self.path):
-                packed = jvm.to_bytes(self._reader.search(*arguments))
+                packed = jvm.to_bytes(self._reader.search(*arguments, threads))
         else:
             packed = jvm.wait(self._reader.searchAll(*arguments, threads), self.path)
         return unpack_hits(packed, len(queries))

@@ -41,13 +41,16 @@ class Searcher:
         if encoder is not None:
             self.index.check_vocabulary(encoder.identity)
 
-    def search(self, query: str | Mapping[str, float], k: int = 10) -> Hits:
+    def search(self, query: str | Mapping[str, float], k: int = 10, *, threads: int | None = None) -> Hits:
         """The k best documents for a text, or for weights {term: weight}; fewer where fewer share a term.
+
+        The documents of a large index are parted among the threads, all cores where not given; a server that answers
+        many at a time gives each one thread.
 
         Raises:
             SearchError: k is below 1, or a text is given and there is no encoder. WeightError: a weight is unusable.
         """
-        return self.search_vectors(self._vectors(query), k, threads=1)["query"]
+        return self.search_vectors(self._vectors(query), k, threads=threads)["query"]
 
     def search_vectors(
         self, queries: TermVectors | ImpactVectors, k: int = 1000, *, threads: int | None = None
@@ -57,7 +60,7 @@ class Searcher:
         Args:
             queries: weights, which the quantizer makes impacts, or impacts as they are.
             k: how many hits a query may have.
-            threads: how many queries are searched at a time; all cores where not given.
+            threads: how many work at a time, on several queries or on parts of a single one; all cores where not given.
         """
         if k < 1:
             raise SearchError(f"k must be at least 1, not {k}")
@@ -66,7 +69,7 @@ class Searcher:
         k = min(k, max(1, len(self.index)))
         at_a_time = max(1, min(QUERIES_AT_A_TIME, HITS_AT_A_TIME // k))
         for start in range(0, len(impacts), at_a_time):
-            some = impacts.rows(start, start + at_a_time)
+            some = impacts if len(impacts) <= at_a_time else impacts.rows(start, start + at_a_time)
             hits = self.index.search(some, k, threads=threads or os.cpu_count() or 1)
             run.update(zip(some.ids, hits, strict=True))
         return run

@@ -249,6 +249,10 @@ def test_a_collection_of_several_windows() -> None:
         assert index.segments == 1
         for k in (10, 100_000):
             run = Searcher(index).search_vectors(queries, k, threads=2)
+            for number, query_id in enumerate(run):  # alone, a query has its documents parted among the threads
+                alone = queries.rows(number, number + 1)
+                for threads in (1, 2, 5):
+                    assert Searcher(index).search_vectors(alone, k, threads=threads)[query_id] == run[query_id]
             for query, hits in zip(asked, run.values(), strict=True):
                 scores = sum(dense[:, term].astype(np.int64) * impact for term, impact in query.items())
                 order = by_id[np.argsort(-scores[by_id], kind="stable")]

@@ -36,6 +36,7 @@ import org.apache.lucene.util.BytesRef;
 public final class ImpactReader {
   private final Directory directory;
   private final DirectoryReader reader;
+  private final ExecutorService workers = Executors.newCachedThreadPool(ImpactWriter::daemon);
   private final Queue<WindowScorer> idleScorers = new ConcurrentLinkedQueue<>();
   private DocIds docIds;
 
@@ -70,6 +71,7 @@ public final class ImpactReader {
   }
 
   public void close() throws IOException {
+    workers.shutdown();
     reader.close();
     directory.close();
   }
@@ -83,19 +85,20 @@ public final class ImpactReader {
   }
 
   /**
-   * Searches queries one after another, on this thread.
+   * Searches one query, its documents parted among threads: for a single query that waits to be answered.
    *
    * <p>Query i has the terms and impacts from indptr[i] to indptr[i + 1]; a term stands in a query once.
    *
    * @return {@code int32[queries + 1] indptr, int64[hits] scores, doc_ids as UTF-8, each ended by the byte 0xFF}
    */
-  public byte[] search(byte[] terms, byte[] impacts, byte[] indptr, int k) throws Exception {
-    return answer(new Queries(terms, impacts, indptr), k, 1, null);
+  public byte[] search(byte[] terms, byte[] impacts, byte[] indptr, int k, int threads) throws Exception {
+    int parts = Math.max(1, Math.min(threads, reader.maxDoc() / WindowScorer.WINDOW));
+    return answer(new Queries(terms, impacts, indptr), k, parts, parts, null);
   }
 
-  /** The same with queries spread over threads; the answer does not depend on their number. */
+  /** The same for many queries, which are spread over the threads; the answer does not depend on their number. */
   public Job searchAll(byte[] terms, byte[] impacts, byte[] indptr, int k, int threads) {
-    return Job.start(job -> answer(new Queries(terms, impacts, indptr), k, threads, job));
+    return Job.start(job -> answer(new Queries(terms, impacts, indptr), k, 1, threads, job));
   }
 
   private static final class Queries {
@@ -114,40 +117,29 @@ public final class ImpactReader {
     }
   }
 
-  private byte[] answer(Queries queries, int k, int threads, Job job) throws Exception {
+  private byte[] answer(Queries queries, int k, int parts, int threads, Job job) throws Exception {
     int[] ranks = docIds().ranks();
-    TopHits[] found = new TopHits[queries.size()];
-    if (threads == 1) {
-      searchNext(queries, k, ranks, found, new AtomicInteger(), job);
-    } else {
-      searchWith(queries, k, ranks, found, threads, job);
-    }
-    return pack(found);
-  }
-
-  private void searchWith(Queries queries, int k, int[] ranks, TopHits[] found, int threads, Job job) throws Exception {
+    TopHits[] found = new TopHits[queries.size() * parts];
     AtomicInteger next = new AtomicInteger();
-    ExecutorService workers = Executors.newFixedThreadPool(threads, ImpactWriter::daemon);
-    try {
-      List<Future<?>> futures = new ArrayList<>();
-      for (int i = 0; i < threads; i++) {
-        futures.add(
-            workers.submit(
-                () -> {
-                  searchNext(queries, k, ranks, found, next, job);
-                  return null;
-                }));
-      }
-      for (Future<?> future : futures) {
-        future.get();
-      }
-    } finally {
-      workers.shutdownNow();
+    List<Future<?>> others = new ArrayList<>();
+    for (int i = 1; i < Math.min(threads, found.length); i++) {
+      others.add(
+          workers.submit(
+              () -> {
+                searchNext(queries, k, parts, ranks, found, next, job);
+                return null;
+              }));
     }
+    searchNext(queries, k, parts, ranks, found, next, job);
+    for (Future<?> other : others) {
+      other.get();
+    }
+    return pack(merged(found, parts));
   }
 
-  /** Takes queries from the common counter until there are none left. */
-  private void searchNext(Queries queries, int k, int[] ranks, TopHits[] found, AtomicInteger next, Job job)
+  /** Takes a query, or a part of one, from the common counter until there are none left. */
+  private void searchNext(
+      Queries queries, int k, int parts, int[] ranks, TopHits[] found, AtomicInteger next, Job job)
       throws IOException {
     WindowScorer idle = idleScorers.poll();
     WindowScorer scorer = idle != null ? idle : new WindowScorer();
@@ -155,13 +147,35 @@ public final class ImpactReader {
       if (job != null && job.isCancelled()) {
         return;
       }
-      found[i] = new TopHits(Math.min(k, reader.maxDoc()), ranks);
-      if (found[i].capacity() > 0) {
-        scorer.search(reader, queries.terms, queries.impacts, queries.indptr[i], queries.indptr[i + 1], found[i]);
+      int query = i / parts;
+      TopHits top = new TopHits(Math.min(k, reader.maxDoc()), ranks);
+      if (top.capacity() > 0) {
+        WindowScorer.Range range =
+            new WindowScorer.Range(queries.indptr[query], queries.indptr[query + 1], i % parts, parts);
+        scorer.search(reader, queries.terms, queries.impacts, range, top);
       }
-      found[i].sort();
+      if (parts == 1) {
+        top.sort();
+      }
+      found[i] = top;
     }
     idleScorers.add(scorer);
+  }
+
+  /** The hits of each query, those of its parts put together. */
+  private static TopHits[] merged(TopHits[] found, int parts) {
+    if (parts == 1) {
+      return found;
+    }
+    TopHits[] merged = new TopHits[found.length / parts];
+    for (int query = 0; query < merged.length; query++) {
+      merged[query] = found[query * parts];
+      for (int part = 1; part < parts; part++) {
+        merged[query].collect(found[query * parts + part]);
+      }
+      merged[query].sort();
+    }
+    return merged;
   }
 
   private byte[] pack(TopHits[] found) throws IOException {

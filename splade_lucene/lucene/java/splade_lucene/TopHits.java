@@ -35,13 +35,26 @@ final class TopHits {
   void collect(long[] found, int n, int docBase, Bits live, int liveBase) {
     for (int i = 0; i < n; i++) {
       if (found[i] >= bar && (live == null || live.get(liveBase + i))) {
-        if (size == scores.length) {
-          keepBest();
-        }
-        scores[size] = found[i];
-        documents[size++] = docBase + i;
+        put(docBase + i, found[i]);
       }
     }
+  }
+
+  /** Looks at what was found in another part of the documents. */
+  void collect(TopHits other) {
+    for (int i = 0; i < other.size; i++) {
+      if (other.scores[i] >= bar) {
+        put(other.documents[i], other.scores[i]);
+      }
+    }
+  }
+
+  private void put(int document, long score) {
+    if (size == scores.length) {
+      keepBest();
+    }
+    scores[size] = score;
+    documents[size++] = document;
   }
 
   private void keepBest() {

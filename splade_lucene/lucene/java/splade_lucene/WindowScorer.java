@@ -26,18 +26,29 @@ final class WindowScorer {
   private int[] weights = new int[0];
   private final DocAndFloatFeatureBuffer buffer = new DocAndFloatFeatureBuffer();
 
-  void search(IndexReader reader, BytesRef[] terms, int[] impacts, int from, int to, TopHits top) throws IOException {
-    for (LeafReaderContext leaf : reader.leaves()) {
-      search(leaf, terms, impacts, from, to, top);
+  /** Which of a query's terms and impacts are meant, and which of several equal parts of each segment's documents. */
+  record Range(int from, int to, int part, int parts) {
+    int start(int documents) {
+      return (int) ((long) documents * part / parts);
+    }
+
+    int end(int documents) {
+      return (int) ((long) documents * (part + 1) / parts);
     }
   }
 
-  private void search(LeafReaderContext leaf, BytesRef[] terms, int[] impacts, int from, int to, TopHits top)
+  void search(IndexReader reader, BytesRef[] terms, int[] impacts, Range range, TopHits top) throws IOException {
+    for (LeafReaderContext leaf : reader.leaves()) {
+      search(leaf, terms, impacts, range, top);
+    }
+  }
+
+  private void search(LeafReaderContext leaf, BytesRef[] terms, int[] impacts, Range range, TopHits top)
       throws IOException {
-    int lists = open(leaf.reader(), terms, impacts, from, to);
-    int documents = leaf.reader().maxDoc();
-    for (int window = 0; lists > 0 && window < documents; window += WINDOW) {
-      int n = Math.min(WINDOW, documents - window);
+    int lists = open(leaf.reader(), terms, impacts, range);
+    int end = range.end(leaf.reader().maxDoc());
+    for (int window = range.start(leaf.reader().maxDoc()); lists > 0 && window < end; window += WINDOW) {
+      int n = Math.min(WINDOW, end - window);
       boolean any = false;
       for (int i = 0; i < lists; i++) {
         any |= accumulate(postings[i], weights[i], window, window + n);
@@ -49,11 +60,11 @@ final class WindowScorer {
     }
   }
 
-  /** Opens the posting lists that this segment has, each on its first document; says how many. */
-  private int open(LeafReader segment, BytesRef[] terms, int[] impacts, int from, int to) throws IOException {
-    if (postings.length < to - from) {
-      postings = Arrays.copyOf(postings, to - from);
-      weights = new int[to - from];
+  /** Opens the posting lists that this segment has, each on its first document of the range; says how many. */
+  private int open(LeafReader segment, BytesRef[] terms, int[] impacts, Range range) throws IOException {
+    if (postings.length < range.to - range.from) {
+      postings = Arrays.copyOf(postings, range.to - range.from);
+      weights = new int[range.to - range.from];
     }
     Terms dictionary = segment.terms(Constants.CONTENTS);
     if (dictionary == null) {
@@ -61,10 +72,11 @@ final class WindowScorer {
     }
     TermsEnum each = dictionary.iterator();
     int lists = 0;
-    for (int i = from; i < to; i++) {
+    int start = range.start(segment.maxDoc());
+    for (int i = range.from; i < range.to; i++) {
       if (each.seekExact(terms[i])) {
         postings[lists] = each.postings(postings[lists], PostingsEnum.FREQS);
-        postings[lists].nextDoc();
+        postings[lists].advance(start);
         weights[lists++] = impacts[i];
       }
     }
