@@ -240,13 +240,13 @@ class ImpactIndex:
         options = options or IndexOptions()
         path = Path(path)
         existed = path.exists()
-        with _Build(path, options) as build:
-            try:
-                build.add_all(vectors, texts)
-                build.commit(encoder)
-            except BaseException:
-                build.roll_back(remove_folder=not existed)
-                raise
+        build = _Build(path, options)
+        try:
+            build.add_all(vectors, texts)
+            build.commit(encoder)
+        except BaseException:
+            build.roll_back(remove_folder=not existed)
+            raise
         return cls(path)
 
 
@@ -267,12 +267,6 @@ class _Build:
             raise IndexExistsError(
                 f"{path} holds an index already; say --overwrite to replace it, or name another folder"
             )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._vocabulary = None
 
     def add_all(self, vectors: Iterable[TermVectors], texts: Iterable[tuple[str, str]] | None) -> None:
         impacts = (self._quantized(batch) for batch in vectors)
