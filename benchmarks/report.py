@@ -37,7 +37,7 @@ def rounds(ways: Mapping[str, Callable[[], Times]], repeats: int) -> dict[str, l
     taken: dict[str, list[Times]] = {name: [] for name in ways}
     for _ in range(repeats):
         for name, way in ways.items():
-            gc.collect()  # Java's is left alone: System.gc() also throws compiled code away that has not run of late
+            gc.collect()  # Java's is left alone: after System.gc() ours took longer, for a reason not found
             taken[name].append(way())
     return taken
 
