@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from splade_lucene.encoding.encoder import (
-        IdfEncoder,
-        OnnxEncoder,
-        PyseriniQueryEncoder,
-        TorchEncoder,
-        load_encoder,
-    )
-    from splade_lucene.encoding.pipeline import encode_collection
+    from splade_lucene.datasets import Passages
+    from splade_lucene.encoding.encoder import PyseriniQueryEncoder, TextEncoder, load_encoder
+    from splade_lucene.encoding.export import export
+    from splade_lucene.encoding.onnx_encoder import OnnxEncoder
+    from splade_lucene.encoding.options import EncoderOptions
+    from splade_lucene.encoding.pipeline import CollectionOptions, encode_collection
+    from splade_lucene.encoding.table_encoder import IdfEncoder
+    from splade_lucene.encoding.torch_encoder import TorchEncoder
     from splade_lucene.errors import SpladeLuceneError
     from splade_lucene.evaluation.measures import evaluate
     from splade_lucene.lucene.index import ImpactIndex, IndexOptions
@@ -29,19 +29,24 @@ if TYPE_CHECKING:
     from splade_lucene.vectors import TermVectors
 
 _HOME = {
+    "CollectionOptions": "encoding.pipeline",
+    "EncoderOptions": "encoding.options",
     "Hit": "runs",
-    "IdfEncoder": "encoding.encoder",
+    "IdfEncoder": "encoding.table_encoder",
     "ImpactIndex": "lucene.index",
     "IndexOptions": "lucene.index",
-    "OnnxEncoder": "encoding.encoder",
+    "OnnxEncoder": "encoding.onnx_encoder",
+    "Passages": "datasets",
     "PyseriniQueryEncoder": "encoding.encoder",
     "Quantizer": "quantization",
     "Searcher": "lucene.searcher",
     "SpladeLuceneError": "errors",
     "TermVectors": "vectors",
-    "TorchEncoder": "encoding.encoder",
+    "TextEncoder": "encoding.encoder",
+    "TorchEncoder": "encoding.torch_encoder",
     "encode_collection": "encoding.pipeline",
     "evaluate": "evaluation.measures",
+    "export": "encoding.export",
     "load_encoder": "encoding.encoder",
     "read_run": "runs",
     "read_vectors": "vector_files",
@@ -49,19 +54,24 @@ _HOME = {
 }
 
 __all__ = [
+    "CollectionOptions",
+    "EncoderOptions",
     "Hit",
     "IdfEncoder",
     "ImpactIndex",
     "IndexOptions",
     "OnnxEncoder",
+    "Passages",
     "PyseriniQueryEncoder",
     "Quantizer",
     "Searcher",
     "SpladeLuceneError",
     "TermVectors",
+    "TextEncoder",
     "TorchEncoder",
     "encode_collection",
     "evaluate",
+    "export",
     "load_encoder",
     "read_run",
     "read_vectors",

@@ -52,16 +52,33 @@ class Vocabulary:
 
 @dataclass(frozen=True)
 class EncoderIdentity:
-    """Who made a vector: what a vector folder and an index remember of their encoder."""
+    """Who made a vector: what a vector folder and an index remember of their encoder.
+
+    Two encoders of one identity give the same vectors, up to the rounding of the device that they run on. What has a
+    default was not remembered by the first records.
+    """
 
     name: str
-    fingerprint: str  # content hash of the model's files
+    fingerprint: str  # content hash of the model's weights
     vocabulary: str  # Vocabulary.fingerprint
     max_length: int
-    activation: str
+    activation: str  # log1p_relu, log1p_log1p_relu; table and binary of encoders without a network
+    tokenizer: str = ""  # content hash
+    pooling: str = ""  # max, sum; nothing without a network
+    precision: str = ""  # what the network computes in; nothing without one
+    special_terms: str = "drop"  # drop, keep
+    top_terms: int | None = None  # at most so many terms a vector
+    min_weight: float = 0.0  # no smaller weight in a vector
 
     def __str__(self) -> str:
-        return f"{self.name}@{self.fingerprint} (vocabulary {self.vocabulary}, max_length {self.max_length})"
+        unusual = [
+            *([self.precision] if self.precision not in ("", "fp32") else []),
+            *(["special terms kept"] if self.special_terms == "keep" else []),
+            *([f"top {self.top_terms} terms"] if self.top_terms is not None else []),
+            *([f"weights from {self.min_weight:g}"] if self.min_weight > 0 else []),
+        ]
+        settings = ", ".join([f"vocabulary {self.vocabulary}", f"max_length {self.max_length}", *unusual])
+        return f"{self.name}@{self.fingerprint} ({settings})"
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 
 from splade_lucene.errors import JvmError
 from splade_lucene.quantization import Quantizer
-from tests.helpers import ROOT, tiny_backend, weights
+from tests.helpers import ROOT, weights
 
 # Nothing here may start the JVM at import: this file is read before pytest installs its faulthandler, which would take
 # SIGSEGV from the JVM, and the JVM lives on catching its own.
@@ -106,34 +106,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a random masked-LM: BERT of 2 layers over 64 terms, always the same."""
-    import torch
-    from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
+    from tests.checkpoints import make_bert  # imports torch
 
-    torch.set_num_threads(1)  # its matrices are too small to be shared
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=tiny_backend(),
-        model_max_length=32,
-        pad_token="[PAD]",
-        unk_token="[UNK]",
-        cls_token="[CLS]",
-        sep_token="[SEP]",
-        mask_token="[MASK]",
-    )
-    config = BertConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=64,
-        max_position_embeddings=40,
-        initializer_range=0.3,  # wide enough for weights between 0 and 3, about half of them 0
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(17)
-        BertForMaskedLM(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+    return make_bert(tmp_path_factory.mktemp("models") / "tiny")
 
 
 @pytest.fixture(scope="session")

@@ -1,66 +1,93 @@
-"""SpladeModel: a masked-LM network that gives term weights. Imports torch and transformers.
-
-Families that it loads: plain Hugging Face masked-LM folders and hub names (naver's SPLADE v2, ++ and v3, and whatever
-has their layout).
-"""
+"""SpladeModel: a masked-LM network that gives term weights. Imports torch and transformers."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from splade_lucene.encoding.pooling import Pooling, splade_pool
+from splade_lucene.encoding.pooling import Activation, Pooling, splade_pool_tiles
 from splade_lucene.errors import EncoderError, ModelNotFoundError
 
 
 class SpladeModel(nn.Module):
     """weights = splade_pool(masked_lm(input_ids)), the special terms' weights set to zero.
 
+    The network is parted before its last matrix, the decoder (V, H), so that the (B, L, V) logits are never there.
+
     Args:
-        masked_lm: a transformers model whose output has `logits` (B, L, V).
-        special_ids: term ids ([CLS], [SEP], [PAD], …) that never get a weight; positions keep contributing.
-        pooling: over positions.
+        masked_lm: a transformers masked-LM model; it is taken apart.
+        special_ids: term ids ([CLS], [SEP], [PAD], …) that never get a weight; their positions keep contributing.
+        pooling, activation: as in `splade_pool`.
     """
 
-    def __init__(self, masked_lm: nn.Module, special_ids: list[int], pooling: Pooling = "max") -> None:
+    kept: Tensor  # (V,) 1, or 0 for the special terms
+
+    def __init__(
+        self,
+        masked_lm: nn.Module,
+        special_ids: Sequence[int],
+        pooling: Pooling = "max",
+        activation: Activation = "log1p_relu",
+    ) -> None:
         super().__init__()
-        self.masked_lm = masked_lm
-        self.special_ids = special_ids
+        self.decoder = _detach_decoder(masked_lm)
+        self.body = masked_lm  # gives (B, L, H): what the decoder would be given
         self.pooling: Pooling = pooling
+        self.activation: Activation = activation
+        kept = torch.ones(self.decoder.out_features)
+        kept[list(special_ids)] = 0.0
+        self.register_buffer("kept", kept, persistent=False)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """(B, L) ids and mask → (B, V) weights >= 0."""
-        logits = self.masked_lm(input_ids=input_ids, attention_mask=attention_mask).logits  # (B, L, V)
-        weights = splade_pool(logits, attention_mask, self.pooling)
-        weights[:, self.special_ids] = 0.0
-        return weights
+        """(B, L) ids and mask → (B, V) float32 weights >= 0."""
+        hidden = self.body(input_ids=input_ids, attention_mask=attention_mask).logits  # (B, L, H)
+        weights = splade_pool_tiles(
+            hidden, attention_mask, self.decoder.weight, self.decoder.bias, self.pooling, self.activation
+        )
+        return weights * self.kept
 
 
-def load_masked_lm(name: str) -> tuple[nn.Module, str]:
-    """A masked-LM from a local folder or the hub, and the fingerprint of its weights and configuration.
+def _detach_decoder(masked_lm: nn.Module) -> nn.Linear:
+    """Take the last matrix out of the network, which then gives what that matrix was given."""
+    decoder = masked_lm.get_output_embeddings()  # type: ignore[operator]
+    for parent in masked_lm.modules():
+        for name, child in parent.named_children():
+            if child is decoder and isinstance(child, nn.Linear):
+                setattr(parent, name, nn.Identity())
+                if child.bias is None:
+                    child.bias = nn.Parameter(torch.zeros(child.out_features, dtype=child.weight.dtype))
+                return child
+    raise EncoderError(f"a {type(masked_lm).__name__} has no linear decoder to the vocabulary")
+
+
+def load_masked_lm(folder: Path) -> tuple[nn.Module, str]:
+    """A masked-LM from a local folder, and the fingerprint of its weights.
 
     Raises:
-        ModelNotFoundError: there is no such folder, and the hub has no such model or cannot be reached.
-        EncoderError: it is there, but no masked-LM checkpoint.
+        ModelNotFoundError: there is no configuration in it. EncoderError: it is no masked-LM checkpoint, or its weights
+            and its configuration are of different networks.
     """
     from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModelForMaskedLM
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()  # of the moment in which weights are read
     try:
-        config = AutoConfig.from_pretrained(name)
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     except (OSError, ValueError) as error:
-        where = (
-            "a folder without config.json" if Path(name).is_dir() else "neither a folder nor a model that the hub gives"
-        )
-        raise ModelNotFoundError(f"{name!r} is {where} ({_first_line(error)})") from error
+        raise ModelNotFoundError(f"{folder} has no config.json that can be read ({_first_line(error)})") from error
     try:
-        model, report = AutoModelForMaskedLM.from_pretrained(name, config=config, output_loading_info=True)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise EncoderError(f"{name!r} is not a masked-LM checkpoint that can be read ({_first_line(error)})") from error
+        model, report = AutoModelForMaskedLM.from_pretrained(
+            folder, config=config, dtype=torch.float32, trust_remote_code=False, output_loading_info=True
+        )
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+        raise EncoderError(f"{folder} is not a masked-LM checkpoint that can be read ({_first_line(error)})") from error
     if missing := sorted(report["missing_keys"]):
         raise EncoderError(
-            f"{name!r} lacks weights of a {type(model).__name__}: {', '.join(missing[:3])}"
+            f"{folder} lacks weights of a {type(model).__name__}: {', '.join(missing[:3])}"
             f"{' …' if len(missing) > 3 else ''}; a masked-LM head must not be made up at random"
         )
     return model.eval(), _fingerprint(model)
@@ -69,7 +96,8 @@ def load_masked_lm(name: str) -> tuple[nn.Module, str]:
 def _fingerprint(model: nn.Module) -> str:
     """12 hex digits of SHA-256 over all parameters, by name."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
+    tensors: dict[str, Any] = model.state_dict()
+    for name, tensor in sorted(tensors.items()):
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy())
     return digest.hexdigest()[:12]

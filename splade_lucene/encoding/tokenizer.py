@@ -1,5 +1,7 @@
 """The tokenizer as encoders need it: Hugging Face's `tokenizers` alone, which imports in milliseconds."""
 
+import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,19 +23,40 @@ class Tokenizer:
     """Splits texts into tokens; a token is also the term of the same name.
 
     Args:
-        backend: a `tokenizers.Tokenizer`.
+        backend: a `tokenizers.Tokenizer`, whose truncation and padding this class takes over.
         max_length: tokens a text may have, [CLS] and [SEP] included; the rest is cut off and reported.
+        pad_id: what a batch is padded with; where it is not given, what the backend says, or 0.
+        prompt: stands before every text.
+        special_tokens: whether [CLS] and [SEP], or what this tokenizer has for them, are put around a text.
+
+    Attributes:
+        vocabulary: the terms.
+        special_ids: term ids of [CLS], [SEP], [PAD], [UNK], [MASK] and the like, ascending.
+        fingerprint: equal for tokenizers that split alike (12 hex digits of SHA-256); max_length is not in it.
 
     Raises:
         EncoderError: max_length leaves no room for text.
     """
 
-    def __init__(self, backend: Any, max_length: int) -> None:
-        self._backend = backend
-        shortest = backend.num_special_tokens_to_add(is_pair=False) + 1
+    def __init__(
+        self,
+        backend: Any,
+        max_length: int,
+        *,
+        pad_id: int | None = None,
+        prompt: str = "",
+        special_tokens: bool = True,
+    ) -> None:
+        shortest = 1 + special_tokens * backend.num_special_tokens_to_add(is_pair=False)
         if max_length < shortest:
             raise EncoderError(f"max_length {max_length} leaves no room for text; it is at least {shortest}")
+        self._backend = backend
+        self._prompt = prompt
+        self._special_tokens = special_tokens
+        self.pad_id = int((backend.padding or {}).get("pad_id", 0)) if pad_id is None else pad_id
         backend.no_padding()
+        backend.no_truncation()
+        self.fingerprint = _fingerprint(backend.to_str(), prompt, str(special_tokens))
         backend.enable_truncation(max_length)
         self.max_length = max_length
         self.vocabulary = Vocabulary(_terms(backend))
@@ -42,7 +65,15 @@ class Tokenizer:
         )
 
     @classmethod
-    def load(cls, file: Path, max_length: int) -> "Tokenizer":
+    def load(
+        cls,
+        file: Path,
+        max_length: int,
+        *,
+        pad_id: int | None = None,
+        prompt: str = "",
+        special_tokens: bool = True,
+    ) -> "Tokenizer":
         """Read a `tokenizer.json`.
 
         Raises:
@@ -53,13 +84,24 @@ class Tokenizer:
         if not file.is_file():
             raise EncoderError(f"{file}: the tokenizer is missing from the model's folder")
         try:
-            return cls(Backend.from_file(str(file)), max_length)
+            backend = Backend.from_file(str(file))
         except Exception as error:  # tokenizers raises plain Exception
             raise EncoderError(f"{file}: not a tokenizer that can be read ({error})") from error
+        return cls(backend, max_length, pad_id=pad_id, prompt=prompt, special_tokens=special_tokens)
+
+    def save(self, file: Path) -> None:
+        """Write a `tokenizer.json` that `load` makes the same tokenizer of; max_length and prompt are not in it."""
+        from tokenizers import Tokenizer as Backend
+
+        copy = Backend.from_str(self._backend.to_str())
+        copy.no_truncation()
+        copy.save(str(file), pretty=False)
 
     def __call__(self, texts: Sequence[str]) -> list[Tokens]:
         """Token ids of each text."""
-        encoded = self._backend.encode_batch_fast([_without_surrogates(text) for text in texts])
+        encoded = self._backend.encode_batch_fast(
+            [_without_surrogates(self._prompt + text) for text in texts], add_special_tokens=self._special_tokens
+        )
         return [Tokens(each.ids, bool(each.overflowing)) for each in encoded]
 
     def terms_in(self, text: str) -> list[str]:
@@ -67,6 +109,12 @@ class Tokenizer:
         first = self._backend.encode(_without_surrogates(text), add_special_tokens=False)
         tokens = [token for part in (first, *first.overflowing) for token in part.ids]
         return [self.vocabulary.terms[token] for token in tokens if token not in self.special_ids]
+
+
+def _fingerprint(tokenizer: str, *settings: str) -> str:
+    """12 hex digits of SHA-256; a score's last digits do not count, as writing and reading a tokenizer changes them."""
+    stable = re.sub(r"(\.\d{9})\d+", r"\1", tokenizer)
+    return hashlib.sha256("\0".join((stable, *settings)).encode()).hexdigest()[:12]
 
 
 def _terms(backend: Any) -> list[str]:

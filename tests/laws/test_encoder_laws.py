@@ -9,10 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from splade_lucene.encoding.encoder import DEFAULT_MODEL, IdfEncoder, OnnxEncoder, TorchEncoder
+from splade_lucene.encoding.encoder import DEFAULT_MODEL, TextEncoder, load_encoder
+from splade_lucene.encoding.onnx_encoder import OnnxEncoder
+from splade_lucene.encoding.options import EncoderOptions
 from splade_lucene.encoding.pooling import Pooling, splade_pool
-from splade_lucene.vectors import Encoder
-from tests.helpers import WORDS, tiny_tokenizer
+from splade_lucene.encoding.table_encoder import IdfEncoder
+from tests.helpers import WORDS, as_rows, tiny_tokenizer
 
 TOLERANCE = 1e-5  # float32 sums in another order
 DEFAULT_TOLERANCE = 1e-4  # the default model: 8-bit weights, and 6 layers of such sums
@@ -22,21 +24,20 @@ texts = st.lists(st.lists(words, max_size=30).map(" ".join), min_size=1, max_siz
 
 
 @pytest.fixture(scope="module", params=["torch", "idf", "default"])
-def encoder(request: pytest.FixtureRequest) -> Encoder:
+def encoder(request: pytest.FixtureRequest) -> TextEncoder:
     match request.param:
-        case "torch":
-            made: Encoder = TorchEncoder(str(request.getfixturevalue("tiny_model")), device="cpu")
-            made.batch_tokens = 64  # type: ignore[attr-defined]  # two or three texts a batch
-            return made
+        case "torch":  # two or three texts a batch
+            options = EncoderOptions(device="cpu", batch_tokens=64)
+            return load_encoder(request.getfixturevalue("tiny_model"), options=options)
         case "idf":
             return IdfEncoder(tiny_tokenizer(), {"the": 0.25, "cat": 3.0})
         case _:
-            return OnnxEncoder(DEFAULT_MODEL, max_length=32, threads=1)
+            return OnnxEncoder(DEFAULT_MODEL, EncoderOptions(max_length=32, threads=1))
 
 
 @settings(max_examples=12)
 @given(texts=texts, shuffler=st.randoms(use_true_random=False))
-def test_a_vector_does_not_depend_on_its_batch(encoder: Encoder, texts: list[str], shuffler: random.Random) -> None:
+def test_a_vector_does_not_depend_on_its_batch(encoder: TextEncoder, texts: list[str], shuffler: random.Random) -> None:
     """Neither on its neighbours, nor on their number, their order or their length."""
     tolerance = DEFAULT_TOLERANCE if isinstance(encoder, OnnxEncoder) else TOLERANCE
     shuffled = list(range(len(texts)))
@@ -48,14 +49,40 @@ def test_a_vector_does_not_depend_on_its_batch(encoder: Encoder, texts: list[str
 
 @settings(max_examples=12)
 @given(texts=texts)
-def test_every_text_is_a_row_of_weights(encoder: Encoder, texts: list[str]) -> None:
+def test_every_text_is_a_row_of_weights(encoder: TextEncoder, texts: list[str]) -> None:
     found = encoder.encode(texts)
     assert found.ids == [str(number) for number in range(len(texts))]
     assert (found.weights > 0).all()
     assert found.vocabulary is encoder.vocabulary
 
 
-def dense(encoder: Encoder, texts: list[str]) -> np.ndarray:
+@given(
+    st.lists(st.lists(st.sampled_from(WORDS), max_size=30).map(" ".join), max_size=6),
+    st.dictionaries(st.sampled_from(WORDS), st.sampled_from([0.0, 0.5, 1.0, 2.0])),
+    st.integers(1, 9),
+    st.sampled_from([0.0, 0.5, 1.5]),
+)
+def test_pruning_keeps_the_largest_weights_and_of_equal_ones_the_first_terms(
+    texts: list[str], table: dict[str, float], top_terms: int, min_weight: float
+) -> None:
+    tokenizer = tiny_tokenizer()
+    options = EncoderOptions(top_terms=top_terms, min_weight=min_weight)
+    pruned = as_rows(IdfEncoder(tokenizer, table, options).encode(texts))
+    for row_id, row in as_rows(IdfEncoder(tokenizer, table).encode(texts)).items():
+        ranked = sorted(row, key=lambda term: (-row[term], tokenizer.vocabulary.id_of[term]))
+        assert pruned[row_id] == {term: row[term] for term in ranked[:top_terms] if row[term] >= min_weight}
+
+
+@settings(max_examples=12)
+@given(texts=texts)
+def test_to_tokenize_ahead_changes_nothing(encoder: TextEncoder, texts: list[str]) -> None:
+    done: list[int] = []
+    ids = [str(number) for number in range(len(texts))]
+    assert encoder.encode_tokens(encoder.tokenize(texts), ids=ids, progress=done.append) == encoder.encode(texts)
+    assert sum(done) == len(texts)
+
+
+def dense(encoder: TextEncoder, texts: list[str]) -> np.ndarray:
     found = encoder.encode(texts)
     matrix = np.zeros((len(found), len(found.vocabulary)), dtype=np.float32)
     matrix[np.repeat(np.arange(len(found)), found.row_lengths), found.terms] = found.weights

@@ -4,12 +4,17 @@ import gzip
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
-from splade_lucene.encoding.encoder import DEFAULT_MODEL, IdfEncoder, TorchEncoder, load_encoder
+from splade_lucene.encoding.encoder import DEFAULT_MODEL, load_encoder
+from splade_lucene.encoding.options import EncoderOptions
+from splade_lucene.encoding.table_encoder import IdfEncoder
 from splade_lucene.encoding.tokenizer import Tokenizer
+from splade_lucene.encoding.torch_encoder import TorchEncoder
 from splade_lucene.errors import EncoderError, ModelNotFoundError
-from tests.helpers import ROOT, SPECIALS, as_rows, tiny_backend, tiny_tokenizer
+from tests.helpers import ROOT, SPECIALS, WORDS, as_rows, tiny_backend, tiny_tokenizer
 
 TABLE = {"the": 0.25, "cat": 3.5, "##s": 0.5, "fox": 0.0} | dict.fromkeys(SPECIALS, 1.0)
 REAL_TABLE = ROOT.parent / "shared" / "data" / "idf" / "opensearch-doc-v2.idf.json.gz"
@@ -98,15 +103,63 @@ def test_its_documents_need_the_network(folder: Path, tiny_model: Path) -> None:
 def test_a_table_that_cannot_be_read_is_refused(folder: Path, content: str) -> None:
     (folder / "idf.json").write_text(content)
     with pytest.raises(EncoderError, match=str(folder)):
-        IdfEncoder.load(folder)
+        load_encoder(folder, side="queries")
 
 
-def test_a_missing_file_is_named(folder: Path) -> None:
+@pytest.mark.parametrize("line", ["cat", "cat 1", "cat\tone", "cat\t", "\x00\xff"])
+def test_lines_that_cannot_be_read_are_named(folder: Path, line: str) -> None:
+    (folder / "idf.json").unlink()
+    (folder / "query_token_weights.txt").write_text(f"the\t0.5\n{line}\n", encoding="latin-1")
+    with pytest.raises(EncoderError, match=r"query_token_weights\.txt"):
+        load_encoder(folder, side="queries")
+
+
+def test_lines_end_where_lines_end(folder: Path) -> None:
+    """A term may be what Unicode calls a line's end."""
+    (folder / "idf.json").unlink()
+    (folder / "query_token_weights.txt").write_bytes("\u2028\t9\r\n\x85\t8\n\ncat\t2\n".encode())
+    assert load_encoder(folder, side="queries").encode(["the cat"]).row(0) == {"the": 1.0, "cat": 2.0}
+
+
+def test_a_missing_tokenizer_is_named(folder: Path) -> None:
     (folder / "tokenizer.json").unlink()
     with pytest.raises(EncoderError, match=r"tokenizer\.json: the tokenizer is missing"):
-        IdfEncoder.load(folder)
-    with pytest.raises(ModelNotFoundError, match=r"no idf\.json there"):
-        IdfEncoder.load(folder / "none")
+        load_encoder(folder, side="queries")
+
+
+def test_without_a_network_there_are_no_documents(folder: Path) -> None:
+    with pytest.raises(ModelNotFoundError, match=r"no config\.json"):
+        load_encoder(folder)
+
+
+def test_an_older_tokenizer_file_will_do(folder: Path) -> None:
+    (folder / "tokenizer.json").unlink()
+    (folder / "vocab.txt").write_text("\n".join((*SPECIALS, *WORDS)) + "\n")
+    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "BertTokenizer"}))
+    assert load_encoder(folder, side="queries").encode(["the cats"]).row(0) == {"the": 0.25, "cat": 3.5, "##s": 0.5}
+
+
+def test_a_table_of_another_tokenizer_is_refused(folder: Path) -> None:
+    at = folder / "query_0_SparseStaticEmbedding"
+    at.mkdir()
+    tiny_backend().save(str(at / "tokenizer.json"))
+    save_file({"weight": np.ones(5, np.float32)}, at / "model.safetensors")
+    module = "sentence_transformers.sparse_encoder.models.SparseStaticEmbedding"
+    modules = [{"idx": 0, "name": "0", "path": at.name, "type": module}]
+    (folder / "modules.json").write_text(json.dumps(modules))
+    with pytest.raises(EncoderError, match=r"weights of shape \(5,\), its tokenizer has 66 terms"):
+        load_encoder(folder, side="queries")
+
+
+def test_pruning_keeps_the_largest_weights(folder: Path) -> None:
+    rows = as_rows(
+        load_encoder(folder, side="queries", options=EncoderOptions(top_terms=2)).encode(["the cats dog sea"])
+    )
+    assert rows == {"0": {"cat": 3.5, "dog": 1.0}}
+    rows = as_rows(
+        load_encoder(folder, side="queries", options=EncoderOptions(min_weight=0.5)).encode(["the cats sea"])
+    )
+    assert rows == {"0": {"cat": 3.5, "sea": 1.0, "##s": 0.5}}
 
 
 def test_a_real_table() -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from splade_lucene.encoding.pooling import splade_pool
+from splade_lucene.encoding.pooling import TILE_WIDTH, Activation, Pooling, activate, splade_pool, splade_pool_tiles
 
 LOGITS = torch.tensor([[[1.0, -2.0, 0.0, 3.0], [2.0, 0.5, -1.0, -1.0], [9.0, 9.0, 9.0, 9.0]]])
 MASK = torch.tensor([[1, 1, 0]])
@@ -52,6 +52,29 @@ def test_padding_gets_no_gradient(pooling: str) -> None:
     assert logits.grad[0, 1, 0] == pytest.approx(1 / 3)  # d log(1 + x) at 2
 
 
-def test_another_pooling_is_refused() -> None:
-    with pytest.raises(ValueError, match="pooling must be 'max' or 'sum', not 'mean'"):
+def test_the_double_logarithm_by_hand() -> None:
+    once = torch.tensor([[math.log(3), math.log(1.5), 0.0, math.log(4)]])
+    assert_close(splade_pool(LOGITS, MASK, "max", "log1p_log1p_relu"), torch.log(1 + once))
+    ones_and_twos = torch.tensor([[math.log(1 + math.log(2)) + math.log(1 + math.log(3))]])
+    assert_close(splade_pool(LOGITS[..., :1], MASK, "sum", "log1p_log1p_relu"), ones_and_twos)
+
+
+def test_another_pooling_or_activation_is_refused() -> None:
+    with pytest.raises(ValueError, match="pooling must be one of max, sum, not 'mean'"):
         splade_pool(LOGITS, MASK, "mean")
+    with pytest.raises(ValueError, match="activation must be one of log1p_relu, log1p_log1p_relu, not 'gelu'"):
+        activate(LOGITS, "gelu")
+
+
+@pytest.mark.parametrize("pooling", ["max", "sum"])
+@pytest.mark.parametrize("activation", ["log1p_relu", "log1p_log1p_relu"])
+@pytest.mark.parametrize("size", [1, TILE_WIDTH, 2 * TILE_WIDTH + 3])
+def test_tiles_are_the_whole(pooling: Pooling, activation: Activation, size: int) -> None:
+    """The vocabulary product tile by tile, beside logits that are all there; padding may hold anything."""
+    generator = torch.Generator().manual_seed(5)
+    hidden, decoder = torch.randn(3, 6, 4, generator=generator), torch.randn(size, 4, generator=generator)
+    bias = torch.randn(size, generator=generator)
+    mask = (torch.arange(6) < torch.tensor([[6], [1], [4]])).long()
+    expected = splade_pool(hidden @ decoder.t() + bias, mask, pooling, activation)
+    hidden[mask == 0] = torch.nan
+    assert_close(splade_pool_tiles(hidden, mask, decoder, bias, pooling, activation), expected)

@@ -67,6 +67,45 @@ def test_a_saved_tokenizer_loads_as_it_was(tmp_path: Path) -> None:
     assert loaded(["the cat"]) == tiny_tokenizer()(["the cat"])
 
 
+def test_what_is_saved_has_the_same_fingerprint(tmp_path: Path) -> None:
+    tiny_tokenizer(7).save(tmp_path / "tokenizer.json")
+    loaded = Tokenizer.load(tmp_path / "tokenizer.json", 16)
+    assert loaded.fingerprint == tiny_tokenizer(7).fingerprint
+    assert loaded(["the cat " * 9]) == tiny_tokenizer(16)(["the cat " * 9])
+    assert not loaded(["the cat"] * 2)[1].truncated
+
+
+def test_a_fingerprint_follows_what_splits_texts() -> None:
+    other = tiny_backend()
+    other.normalizer = None
+    made = [
+        tiny_tokenizer(),
+        Tokenizer(other, 16),
+        Tokenizer(tiny_backend(), 16, prompt="a "),
+        Tokenizer(tiny_backend(), 16, special_tokens=False),
+    ]
+    assert len({each.fingerprint for each in made}) == 4
+
+
+def test_a_prompt_stands_before_a_text_and_is_not_of_it() -> None:
+    tokenizer = Tokenizer(tiny_backend(), 16, prompt="the moon: ")
+    assert tokenizer(["cat"]) == tiny_tokenizer()(["the moon: cat"])
+    assert tokenizer.terms_in("cat") == ["cat"]
+
+
+def test_without_special_tokens_all_the_length_is_for_the_text() -> None:
+    tokenizer = Tokenizer(tiny_backend(), 2, special_tokens=False)
+    assert [len(each.ids) for each in tokenizer(["cat", "a cat", "a cat and"])] == [1, 2, 2]
+    assert [each.truncated for each in tokenizer(["cat", "a cat", "a cat and"])] == [False, False, True]
+
+
+def test_padding_is_what_the_tokenizer_says() -> None:
+    backend = tiny_backend()
+    backend.enable_padding(pad_id=4, pad_token="[MASK]")
+    assert Tokenizer(backend, 16).pad_id == 4
+    assert (tiny_tokenizer().pad_id, Tokenizer(tiny_backend(), 16, pad_id=3).pad_id) == (0, 3)
+
+
 def test_a_tokenizer_that_is_missing_or_damaged_is_refused(tmp_path: Path) -> None:
     with pytest.raises(EncoderError, match="the tokenizer is missing"):
         Tokenizer.load(tmp_path / "tokenizer.json", 16)

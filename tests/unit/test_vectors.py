@@ -1,5 +1,6 @@
 """CSR batches: what they refuse, and how they are taken apart and put together."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -149,3 +150,16 @@ def test_a_fingerprint_knows_terms_and_order() -> None:
 def test_an_identity_says_what_a_person_compares() -> None:
     identity = EncoderIdentity("model", "f00d", "cafe", 256, "log1p_relu")
     assert str(identity) == "model@f00d (vocabulary cafe, max_length 256)"
+
+
+def test_an_identity_says_in_short_what_is_unusual_about_it() -> None:
+    usual = EncoderIdentity("model", "f00d", "cafe", 256, "log1p_relu")
+    assert (usual.special_terms, usual.top_terms, usual.min_weight) == (
+        "drop",
+        None,
+        0.0,
+    )  # what was, before it was kept
+    unusual = replace(usual, precision="bf16", special_terms="keep", top_terms=9, min_weight=0.5)
+    assert str(unusual) == (
+        "model@f00d (vocabulary cafe, max_length 256, bf16, special terms kept, top 9 terms, weights from 0.5)"
+    )

@@ -1,0 +1,121 @@
+"""OnnxEncoder: an exported model, run by onnxruntime; needs neither torch nor transformers."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from splade_lucene.encoding.encoder import CPU_BATCH_TOKENS, GPU_BATCH_TOKENS, NetworkEncoder
+from splade_lucene.encoding.layouts import agreed, prompt_of, read_exported_config
+from splade_lucene.encoding.options import EncoderOptions, Side
+from splade_lucene.encoding.tokenizer import Tokenizer
+from splade_lucene.errors import EncoderError
+from splade_lucene.vectors import EncoderIdentity
+
+
+class OnnxEncoder(NetworkEncoder):
+    """An exported model: a folder of `model.onnx`, `tokenizer.json` and `config.json`, pooling inside the graph.
+
+    Args:
+        folder: the model's folder.
+        options: None and `auto` stand for the model's own; what was fixed by the export cannot be chosen anew.
+        side: which of the model's prompts stands before a text, where it has any.
+
+    Raises:
+        ModelNotFoundError: there is no such folder. EncoderError: a file is missing or malformed, or the options do not
+            go with what was exported.
+    """
+
+    def __init__(self, folder: Path | str, options: EncoderOptions | None = None, *, side: Side = "documents") -> None:
+        folder, options = Path(folder), options or EncoderOptions()
+        config = read_exported_config(folder)
+        pooling = agreed("pooling", config.get("pooling"), options.pooling, folder) or ""
+        activation = agreed("activation", config["activation"], options.activation, folder)
+        own_precision = config.get("precision", "fp32")
+        wanted = None if options.precision == "auto" else options.precision
+        precision = agreed("precision", own_precision, wanted, folder)
+        limit = config["max_length"]
+        tokenizer = Tokenizer.load(
+            folder / "tokenizer.json",
+            min(options.max_length or limit, limit),
+            pad_id=config.get("pad_id"),
+            prompt=prompt_of(config, side),
+        )
+        self._dropped = tokenizer.special_ids if options.special_terms == "drop" else []
+        self._session = _session(folder / "model.onnx", options)
+        width = self._session.get_outputs()[0].shape[-1]
+        if isinstance(width, int) and width < len(tokenizer.vocabulary):
+            raise EncoderError(
+                f"{folder}: its tokenizer has {len(tokenizer.vocabulary):,} terms, the network {width:,}: tokenizer "
+                "and network are of different models"
+            )
+        identity = EncoderIdentity(
+            name=config["name"],
+            fingerprint=_files_fingerprint(*sorted(folder.glob("model.onnx*")), folder / "tokenizer.json"),
+            vocabulary=tokenizer.vocabulary.fingerprint,
+            max_length=tokenizer.max_length,
+            activation=str(activation),
+            tokenizer=tokenizer.fingerprint,
+            pooling=pooling,
+            precision=str(precision),
+            special_terms=options.special_terms,
+            top_terms=options.top_terms or config.get("top_terms"),
+            min_weight=options.min_weight,
+        )
+        on_gpu = "CUDAExecutionProvider" in self._session.get_providers()
+        batch_tokens = options.batch_tokens or (GPU_BATCH_TOKENS if on_gpu else CPU_BATCH_TOKENS)
+        super().__init__(tokenizer, identity, batch_tokens=batch_tokens)
+
+    def _weights(self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> NDArray[np.float32]:
+        feed = {"input_ids": input_ids, "attention_mask": attention_mask}
+        weights: NDArray[np.float32] = self._session.run(["weights"], feed)[0]
+        if self._dropped:
+            weights[:, self._dropped] = 0.0
+        return weights
+
+
+def _session(file: Path, options: EncoderOptions) -> Any:
+    """The graph, on the device that the options name.
+
+    Raises:
+        EncoderError: it cannot be loaded, or not there.
+    """
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = options.threads or 0
+    settings.log_severity_level = 3
+    providers = _providers(options.device)
+    try:
+        session = onnxruntime.InferenceSession(str(file), settings, providers=providers)
+    except Exception as error:  # onnxruntime's own classes derive from Exception alone
+        raise EncoderError(f"{file}: not a model that onnxruntime can load ({error})") from error
+    if options.device.startswith("cuda") and "CUDAExecutionProvider" not in session.get_providers():
+        # onnxruntime goes on with the CPU where the CUDA libraries do not load.
+        raise EncoderError(f"onnxruntime cannot use {options.device}: its CUDA libraries did not load")
+    if unknown := {each.name for each in session.get_inputs()} ^ {"input_ids", "attention_mask"}:
+        raise EncoderError(
+            f"{file}: its inputs are not input_ids and attention_mask ({', '.join(sorted(unknown))} differ); "
+            "export the model with splade-lucene"
+        )
+    return session
+
+
+def _providers(device: str) -> list[Any]:
+    there = onnxruntime.get_available_providers()
+    kind, _, number = device.partition(":")
+    if kind in ("auto", "cuda") and "CUDAExecutionProvider" in there:
+        return [("CUDAExecutionProvider", {"device_id": int(number or 0)}), "CPUExecutionProvider"]
+    if kind in ("auto", "cpu"):
+        return ["CPUExecutionProvider"]
+    devices = ["cpu", *(["cuda"] if "CUDAExecutionProvider" in there else [])]
+    raise EncoderError(f"onnxruntime has no device {device!r} here; it has {', '.join(devices)}")
+
+
+def _files_fingerprint(*files: Path) -> str:
+    """12 hex digits of SHA-256 over the files' contents."""
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:12]
