@@ -5,51 +5,69 @@ imports stand inside the verbs, so that `--help` needs neither torch nor a JVM.
 """
 
 import sys
-from enum import StrEnum
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from splade_lucene import __version__
+from splade_lucene.encoding.options import PRESETS, EncoderOptions, Precision, Side, SpecialTerms
 from splade_lucene.errors import FormatError, SpladeLuceneError
 
 if TYPE_CHECKING:
     from splade_lucene.quantization import Quantizer
     from splade_lucene.runs import Hits, Run
-    from splade_lucene.vectors import EncoderIdentity
+    from splade_lucene.vector_files import Shard, VectorFolder
 
 app = typer.Typer(
     name="splade-lucene",
-    help="Learned sparse retrieval on Lucene: encode, index, search, explain, evaluate.",
+    help="Learned sparse retrieval on Lucene: encode, index, search, explain, evaluate, export.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 
 
-class Side(StrEnum):
-    """Which of a model's two encoders."""
+NETWORK, VECTORS, TEXTS = "Network", "Vectors", "Long texts, large collections"  # headings of options in help
 
-    documents = "documents"
-    queries = "queries"
-
-
-class PseudoDocument(StrEnum):
-    """How impacts become postings: as term frequencies, or each term written impact times, through Anserini."""
-
-    impacts = "impacts"
-    repeat = "repeat"
-
-
-Model = Annotated[str, typer.Option(help="A hub name, a local folder, or `default` (comes with the package).")]
+Model = Annotated[str, typer.Option(help="A hub name (NAME or NAME@REVISION), a local folder, or `default`.")]
 OptionalModel = Annotated[
     str | None, typer.Option("--model", help="What encodes the queries: hub name, folder, `default`.")
 ]
 Index = Annotated[Path, typer.Option(help="The index's folder.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
-MaxLength = Annotated[int | None, typer.Option(min=3, help="Tokens a text may have; the model's own limit by default.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="All cores by default.")]
+PresetName = Annotated[
+    Literal["castorini", "naver"] | None,
+    typer.Option(help="Lengths, scale and special terms of Pyserini's or naver's published indexes."),
+]
+MaxLength = Annotated[
+    int | None,
+    typer.Option(min=3, rich_help_panel=NETWORK, help="Tokens a text may have; the model's own limit by default."),
+]
+Device = Annotated[str, typer.Option(rich_help_panel=NETWORK, help="auto, cpu, cuda, cuda:1, mps.")]
+PrecisionName = Annotated[
+    Precision, typer.Option(rich_help_panel=NETWORK, help="What the network computes in; `auto`: as suits the device.")
+]
+NetworkThreads = Annotated[int | None, typer.Option(min=1, rich_help_panel=NETWORK, help="All cores by default.")]
+PoolingName = Annotated[
+    Literal["max", "sum"] | None,
+    typer.Option(rich_help_panel=NETWORK, help="For a model that does not say how it was trained."),
+]
+ActivationName = Annotated[
+    Literal["log1p_relu", "log1p_log1p_relu"] | None, typer.Option(rich_help_panel=NETWORK, help="The same.")
+]
+SpecialTermsChoice = Annotated[
+    SpecialTerms | None,
+    typer.Option(rich_help_panel=VECTORS, show_default="drop", help="[CLS], [SEP] and their like, as terms."),
+]
+BinaryQueries = Annotated[
+    bool, typer.Option("--binary-queries", rich_help_panel=VECTORS, help="A query is the set of its own terms.")
+]
+QueryScale = Annotated[
+    float | None, typer.Option(help="Of the query's weights; the index's by default, 1 for Anserini's .tsv.")
+]
 
 INPUT = "an ir_datasets id, a folder in BEIR layout, or a .jsonl or .tsv file (each also .gz)"
 
@@ -94,7 +112,7 @@ def options(
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show where an error comes from, Java's trace too.")] = False,
 ) -> None:
-    """Learned sparse retrieval on Lucene: encode, index, search, explain, evaluate."""
+    """Learned sparse retrieval on Lucene: encode, index, search, explain, evaluate, export."""
 
 
 @app.command()
@@ -147,34 +165,176 @@ def encode(
     model: Model,
     input: Annotated[str, typer.Option(help=f"Texts: {INPUT}.")],
     output: Annotated[Path, typer.Option(help="A folder for the vectors; run again, an interrupted encoding goes on.")],
-    side: Annotated[Side, typer.Option(help="Which texts of INPUT, and which encoder of the model.")] = Side.documents,
+    side: Annotated[Side, typer.Option(help="Which texts of INPUT, and which encoder of the model.")] = "documents",
+    preset: PresetName = None,
+    device: Annotated[
+        str,
+        typer.Option(
+            rich_help_panel=NETWORK,
+            help="auto, cpu, cuda, cuda:1, mps; several (cuda:0,cuda:1) share the work. `auto` takes all GPUs.",
+        ),
+    ] = "auto",
+    precision: PrecisionName = "auto",
     max_length: MaxLength = None,
+    batch_tokens: Annotated[
+        int | None,
+        typer.Option(min=1, rich_help_panel=NETWORK, help="Tokens that go through it at a time, padding included."),
+    ] = None,
+    threads: NetworkThreads = None,
+    pooling: PoolingName = None,
+    activation: ActivationName = None,
+    top_terms: Annotated[
+        int | None, typer.Option(min=1, rich_help_panel=VECTORS, help="Keep so many terms a text, the heaviest.")
+    ] = None,
+    min_weight: Annotated[float, typer.Option(min=0, rich_help_panel=VECTORS, help="Drop smaller weights.")] = 0.0,
+    special_terms: SpecialTermsChoice = None,
+    binary_queries: BinaryQueries = False,
+    weights: Annotated[
+        Literal["float32", "float16"], typer.Option(rich_help_panel=VECTORS, help="What the files store.")
+    ] = "float32",
+    passages: Annotated[
+        int | None,
+        typer.Option(min=1, rich_help_panel=TEXTS, help="Cut documents into passages of so many words."),
+    ] = None,
+    stride: Annotated[
+        int | None,
+        typer.Option(
+            min=1, rich_help_panel=TEXTS, show_default="--passages", help="Begin a passage every so many words."
+        ),
+    ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N", rich_help_panel=TEXTS, help="Encode the I-th of N parts; `index` merges the parts of OUTPUT."
+        ),
+    ] = None,
 ) -> None:
     """Encode texts into vectors; stop it and run it again, it goes on."""
-    from splade_lucene.datasets import read_documents, read_queries
-    from splade_lucene.encoding.encoder import load_encoder
-    from splade_lucene.encoding.pipeline import encode_collection
+    if stride is not None and passages is None:
+        raise typer.BadParameter("--stride is for --passages")
+    if passages is not None and side == "queries":
+        raise typer.BadParameter("queries are not cut into passages")
+    if binary_queries and side == "documents":
+        raise typer.BadParameter("--binary-queries is for --side queries")
+    from splade_lucene.datasets import Passages, count_records
+    from splade_lucene.encoding.pipeline import CollectionOptions
+    from splade_lucene.encoding.workers import EncodingJob, devices_of, encode_on_devices
     from splade_lucene.terminal import note, progress
+    from splade_lucene.vector_files import Part
 
-    encoder = load_encoder(model, side=side.value, max_length=max_length)
-    records = read_documents(input) if side is Side.documents else read_queries(input)
-    with progress(f"encoding {side.value}") as advance:
-        folder = encode_collection(encoder, records, output, source=input, progress=advance)
-    truncated, empty = (sum(getattr(shard, what) for shard in folder.shards) for what in ("truncated", "empty"))
-    note(f"{truncated:,} cut at {encoder.identity.max_length} tokens, {empty:,} without a term; by {folder.encoder}")
-    typer.echo(f"{output}: {folder.documents:,} vectors in {len(folder.shards)} shards")
+    options = EncoderOptions(
+        max_length=max_length,
+        batch_tokens=batch_tokens,
+        device=device,
+        precision=precision,
+        threads=threads,
+        top_terms=top_terms,
+        min_weight=min_weight,
+        binary_queries=binary_queries,
+        pooling=pooling,
+        activation=activation,
+    )
+    job = EncodingJob(
+        model,
+        side,
+        _as_preset(options, preset, side, special_terms),
+        input,
+        output,
+        CollectionOptions(
+            passages=Passages(passages, stride or passages) if passages else None,
+            weights=weights,
+            scale=PRESETS[preset].scale if preset else None,
+            part=Part.parse(shard) if shard else None,
+        ),
+    )
+    total = count_records(input, side) if not passages else None
+    if total is not None and job.options.part:
+        total = job.options.part.share(total, job.shard_size)
+    with progress(f"encoding {side}", total) as advance:
+        folders = encode_on_devices(job, devices_of(model, device, side), advance)
+    shards = [each for folder in folders for each in folder.shards]
+    note(_summary(folders[0], shards))
+    typer.echo(f"{output}: {sum(each.documents for each in shards):,} vectors in {len(shards)} shards")
+
+
+@app.command()
+def export(
+    model: Model,
+    output: Annotated[Path, typer.Option(help="A folder for the exported model; a MODEL for the other verbs.")],
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Integer products: the fastest on a CPU, a quarter of the size.")
+    ] = False,
+    fp16: Annotated[bool, typer.Option("--fp16", help="Half precision, for GPUs.")] = False,
+    side: Annotated[Side, typer.Option(help="Which encoder of the model, where it has two.")] = "documents",
+    max_length: MaxLength = None,
+    pooling: PoolingName = None,
+    activation: ActivationName = None,
+    as_json: Json = False,
+) -> None:
+    """Write a model for onnxruntime, and measure it against the original; one that strays too far is not written."""
+    if int8 and fp16:
+        raise typer.BadParameter("give one of --int8 and --fp16")
+    from dataclasses import asdict
+
+    from splade_lucene.encoding.export import export as write_export
+    from splade_lucene.terminal import note, out
+
+    parity = write_export(
+        model,
+        output,
+        precision="int8" if int8 else "fp16" if fp16 else "fp32",
+        side=side,
+        options=EncoderOptions(max_length=max_length, pooling=pooling, activation=activation),
+    )
+    if as_json:
+        out.print_json(data={"output": str(output), "parity": asdict(parity)})
+        return
+    note(str(parity))
+    typer.echo(f"{output}: {sum(each.stat().st_size for each in output.iterdir()) / 1e6:,.1f} MB")
+
+
+def _as_preset(
+    options: EncoderOptions, preset: str | None, side: Side, special_terms: SpecialTerms | None
+) -> EncoderOptions:
+    """The options with a preset's settings where the user has given none."""
+    if preset is None:
+        return replace(options, special_terms=special_terms or options.special_terms)
+    given = PRESETS[preset]
+    return replace(
+        options,
+        max_length=options.max_length or given.max_length[side],
+        special_terms=special_terms or given.special_terms,
+    )
+
+
+def _summary(folder: "VectorFolder", shards: "list[Shard]") -> str:
+    """What was lost of the texts and who made the vectors, in one line."""
+    truncated, empty, dropped = (
+        sum(getattr(each, what) for each in shards) for what in ("truncated", "empty", "dropped")
+    )
+    rounded = f", {dropped:,} weights rounded to 0 by {folder.weights}" if dropped else ""
+    cut = f"; passages of {folder.passages}" if folder.passages else ""
+    limit = folder.encoder.max_length
+    return f"{truncated:,} cut at {limit} tokens, {empty:,} without a term{rounded}{cut}; by {folder.encoder}"
 
 
 @app.command()
 def index(
-    vectors: Annotated[Path, typer.Option(help="A folder made by `encode`, or Anserini's .jsonl (.gz).")],
+    vectors: Annotated[
+        Path, typer.Option(help="A folder made by `encode`, whole or in parts, or Anserini's .jsonl (.gz).")
+    ],
     index: Index,
     scale: Annotated[
-        float, typer.Option(help="impact = round(scale * weight); 1 if the weights are impacts already.")
-    ] = 100,
+        float | None,
+        typer.Option(
+            show_default="the preset's, or 100",
+            help="impact = round(scale * weight); 1 if the weights are impacts already.",
+        ),
+    ] = None,
     form: Annotated[
-        PseudoDocument, typer.Option(help="The same postings either way; `repeat` goes through Anserini.")
-    ] = PseudoDocument.impacts,
+        Literal["impacts", "repeat"],
+        typer.Option(help="The same postings either way; `repeat` goes through Anserini."),
+    ] = "impacts",
     texts: Annotated[str | None, typer.Option(help=f"Store the texts beside the postings: {INPUT}.")] = None,
     threads: Threads = None,
     merge: Annotated[bool, typer.Option(help="Into one segment, which searches fastest.")] = True,
@@ -186,21 +346,38 @@ def index(
     from splade_lucene.datasets import read_documents
     from splade_lucene.lucene.index import ImpactIndex, IndexOptions
     from splade_lucene.terminal import counted, note
-    from splade_lucene.vector_files import read_vectors
+    from splade_lucene.vector_files import open_vectors, read_vectors
 
+    encoded = open_vectors(vectors)
+    passages = encoded.passages if encoded else None
     options: dict[str, Any] = {"threads": threads} if threads else {}
+    stored = None
+    if texts is not None:
+        documents = read_documents(texts)
+        stored = ((doc.doc_id, doc.default_text()) for doc in (passages.cut(documents) if passages else documents))
+    if scale is None:
+        scale = encoded.scale if encoded and encoded.scale else 100
+    given = encoded.read() if encoded else read_vectors(vectors)
     built = ImpactIndex.build(
         index,
-        counted(read_vectors(vectors), "indexing"),
-        IndexOptions(_quantizer(scale), form.value, merge=merge, overwrite=overwrite, **options),
-        encoder=_identity(vectors),
-        texts=((doc.doc_id, doc.default_text()) for doc in read_documents(texts)) if texts else None,
+        counted(given, "indexing", encoded.documents if encoded else None),
+        IndexOptions(_quantizer(scale), form, merge=merge, overwrite=overwrite, **options),
+        encoder=encoded.encoder if encoded else None,
+        texts=stored,
+        passages=passages,
     )
     assert built.manifest is not None
     note(
         f"{built.manifest.dropped_weights:,} weights rounded to 0, "
         f"{built.manifest.empty_documents:,} documents without a posting"
     )
+    if built.manifest.unaskable_terms:
+        note(
+            f"{built.manifest.unaskable_terms:,} terms hold white space or are too long for Pyserini's analyzer, which "
+            "cannot search them; splade-lucene can"
+        )
+    if passages:
+        note(f"passages of {passages}; `search` finds documents by their best one")
     typer.echo(f"{index}: {len(built):,} documents, {built.manifest.postings:,} postings, {built.segments} segments")
 
 
@@ -214,11 +391,21 @@ def search(
         Path | None, typer.Option(help="Vectors of queries: as for `index`, or Anserini's .tsv.")
     ] = None,
     k: Annotated[int | None, typer.Option(min=1, help="Hits a query; 10 for --text, else 1000.")] = None,
-    scale: Annotated[float | None, typer.Option(help="As for `index`; Anserini's .tsv has scale 1.")] = None,
+    scale: QueryScale = None,
     run: Annotated[Path | None, typer.Option(help="Write the TREC run to this file instead of stdout.")] = None,
     threads: Threads = None,
-    max_length: MaxLength = None,
+    fold: Annotated[
+        bool, typer.Option("--fold/--no-fold", help="Of an index of passages, find documents by their best one.")
+    ] = True,
     as_json: Json = False,
+    preset: PresetName = None,
+    device: Device = "auto",
+    precision: PrecisionName = "auto",
+    max_length: MaxLength = None,
+    pooling: PoolingName = None,
+    activation: ActivationName = None,
+    special_terms: SpecialTermsChoice = None,
+    binary_queries: BinaryQueries = False,
 ) -> None:
     """Search: a TREC run for many queries, hits for one."""
     if sum(each is not None for each in (text, queries, query_vectors)) != 1:
@@ -229,12 +416,14 @@ def search(
     from splade_lucene.files import kind
     from splade_lucene.lucene.searcher import Searcher
     from splade_lucene.terminal import out, progress, show_hits
-    from splade_lucene.vector_files import read_vectors
+    from splade_lucene.vector_files import open_vectors, read_vectors
 
     if query_vectors is not None:
-        searcher = Searcher(index, quantizer=_quantizer(scale or (1 if kind(query_vectors) == ".tsv" else 100)))
-        if identity := _identity(query_vectors):
-            searcher.index.check_vocabulary(identity)
+        if scale is None and kind(query_vectors) == ".tsv":
+            scale = 1
+        searcher = Searcher(index, quantizer=None if scale is None else _quantizer(scale), fold=fold)
+        if encoded := open_vectors(query_vectors):
+            searcher.index.check_vocabulary(encoded.encoder)
         found: dict[str, Hits] = {}
         for batch in read_vectors(query_vectors):
             if twice := found.keys() & set(batch.ids):
@@ -243,14 +432,23 @@ def search(
     else:
         from splade_lucene.encoding.encoder import load_encoder
 
-        encoder = load_encoder(str(model), side="queries", max_length=max_length)
-        searcher = Searcher(index, encoder, quantizer=_quantizer(scale or 100))
+        options = EncoderOptions(
+            max_length=max_length,
+            device=device,
+            precision=precision,
+            binary_queries=binary_queries,
+            pooling=pooling,
+            activation=activation,
+        )
+        options = _as_preset(options, preset, "queries", special_terms)
+        encoder = load_encoder(str(model), side="queries", options=options)
+        searcher = Searcher(index, encoder, quantizer=None if scale is None else _quantizer(scale), fold=fold)
         if text is not None:
-            hits = searcher.search(text, k or 10)
+            hits = searcher.search(text, k or 10, threads=threads)
             if as_json:
                 out.print_json(data=[hit._asdict() for hit in hits])
             else:
-                show_hits(text, hits, {hit.doc_id: searcher.index.text(hit.doc_id) for hit in hits})
+                show_hits(text, hits, {hit.doc_id: searcher.text(hit.doc_id) for hit in hits})
             return
         texts = {query.query_id: query.text for query in read_queries(str(queries))}
         with progress("searching", len(texts)):
@@ -263,9 +461,17 @@ def explain(
     index: Index,
     model: Model,
     query: Annotated[str, typer.Option(help="The question.")],
-    doc: Annotated[str, typer.Option(help="The doc_id.")],
-    scale: Annotated[float, typer.Option(help="Of the query's weights.")] = 100,
+    doc: Annotated[str, typer.Option(help="The doc_id; of an index of passages also a passage, DOC_ID#3.")],
+    scale: QueryScale = None,
     as_json: Json = False,
+    preset: PresetName = None,
+    device: Device = "auto",
+    precision: PrecisionName = "auto",
+    max_length: MaxLength = None,
+    pooling: PoolingName = None,
+    activation: ActivationName = None,
+    special_terms: SpecialTermsChoice = None,
+    binary_queries: BinaryQueries = False,
 ) -> None:
     """Say which terms made a document's score, which of them are expansions, and what each gave."""
     from dataclasses import asdict
@@ -274,8 +480,16 @@ def explain(
     from splade_lucene.lucene.searcher import Searcher
     from splade_lucene.terminal import out, show_explanation
 
-    searcher = Searcher(index, load_encoder(model, side="queries"), quantizer=_quantizer(scale))
-    explanation = searcher.explain(query, doc)
+    options = EncoderOptions(
+        max_length=max_length,
+        device=device,
+        precision=precision,
+        binary_queries=binary_queries,
+        pooling=pooling,
+        activation=activation,
+    )
+    encoder = load_encoder(model, side="queries", options=_as_preset(options, preset, "queries", special_terms))
+    explanation = Searcher(index, encoder, quantizer=None if scale is None else _quantizer(scale)).explain(query, doc)
     if as_json:
         out.print_json(data={"score": explanation.score, **asdict(explanation)})
     else:
@@ -320,13 +534,6 @@ def _quantizer(scale: float) -> "Quantizer":
         return Quantizer(scale)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
-
-
-def _identity(vectors: Path) -> "EncoderIdentity | None":
-    """Who made a file or folder of vectors, if it says so."""
-    from splade_lucene.vector_files import VectorFolder
-
-    return VectorFolder.open(vectors).encoder if VectorFolder.is_one(vectors) else None
 
 
 def _report_run(found: "Run", file: Path | None) -> None:

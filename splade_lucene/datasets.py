@@ -4,17 +4,22 @@ An INPUT is an ir_datasets id (`beir/scifact/test`), a folder in BEIR layout (`c
 `qrels/test.tsv`), or one `.jsonl`/`.tsv` file; each file may be gzipped. All are read into the record names of
 ir_datasets (`doc_id`, `query_id`, `relevance`), one record at a time: no collection is ever held in memory.
 
-May import `errors` and `files`. Law: a record that cannot be read is a `FormatError` that names file and line; none is
-skipped.
+May import `errors` and `files`. Laws: a record that cannot be read is a `FormatError` that names file and line; none is
+skipped; passages hold every word of their document.
 """
 
+import gzip
 import re
+import zlib
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from splade_lucene.errors import ConfigError, FormatError
 from splade_lucene.files import kind, read_json_lines, read_lines, shown
+
+Records = Literal["documents", "queries"]
 
 MAX_ID_BYTES = 32_766  # the longest term that Lucene stores (IndexWriter.MAX_TERM_LENGTH); ids are terms of field `id`
 _BAD_IN_ID = re.compile(r"[\s\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -28,8 +33,8 @@ class Doc(NamedTuple):
     text: str
 
     def default_text(self) -> str:
-        """What is encoded: title, a space, text (BEIR's convention)."""
-        return f"{self.title} {self.text}" if self.title else self.text
+        """What is encoded: title, a space, text, without white space at the ends (BEIR's convention)."""
+        return f"{self.title} {self.text}".strip()
 
 
 class Query(NamedTuple):
@@ -49,6 +54,49 @@ class Qrel(NamedTuple):
     query_id: str
     doc_id: str
     relevance: int
+
+
+@dataclass(frozen=True)
+class Passages:
+    """How long documents are cut: every `stride` words begins a passage of at most `words` words.
+
+    Words are what white space parts. Passage n of a document has the id `doc_id#n` and the document's title.
+
+    Raises:
+        ConfigError: the stride is below 1, or above `words`, where words between two passages would be lost.
+    """
+
+    words: int
+    stride: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.stride <= self.words:
+            raise ConfigError(
+                f"passages of {self.words} words with a stride of {self.stride}: the stride is at least 1, and at most "
+                "the passage's length, as words between two passages would be lost"
+            )
+
+    def __str__(self) -> str:
+        return f"{self.words} words every {self.stride}"
+
+    def cut(self, documents: Iterable[Doc]) -> Iterator[Doc]:
+        """The passages of the documents, streamed; a document without words gives one passage."""
+        for doc in documents:
+            words = doc.text.split()
+            last = max(0, len(words) - self.words)  # the first passage to start here or later reaches the end
+            starts = range(0, last + self.stride, self.stride)
+            for number, start in enumerate(starts):
+                yield Doc(passage_id(doc.doc_id, number), doc.title, " ".join(words[start : start + self.words]))
+
+
+def passage_id(doc_id: str, number: int) -> str:
+    """The id of a document's passage, counted from 0."""
+    return f"{doc_id}#{number}"
+
+
+def document_of(passage: str) -> str:
+    """The doc_id that a passage's id begins with."""
+    return passage.rpartition("#")[0]
 
 
 def check_ids(ids: Iterable[str], *, where: str) -> None:
@@ -110,7 +158,9 @@ def read_documents(source: str) -> Iterator[Doc]:
         path = _beir_file(path, "corpus.jsonl")
     if not _is_file_name(path):
         for doc in _ir_dataset(source, "docs").docs_iter():
-            yield Doc(doc.doc_id, "", doc.default_text())
+            text, title = doc.default_text(), getattr(doc, "title", "")
+            is_beir = bool(title) and text == f"{title} {doc.text}"  # else its text is more than these two
+            yield Doc(doc.doc_id, title, doc.text) if is_beir else Doc(doc.doc_id, "", text)
     elif kind(path) == ".tsv":
         for where, columns in _read_tsv(path, (2, 3)):
             check_ids(columns[:1], where=where)
@@ -203,6 +253,29 @@ def read_qrels(source: str) -> Iterator[Qrel]:
             raise FormatError(f"{where}: query {query_id} judges document {doc_id} twice")
         seen.add((query_id, doc_id))
         yield Qrel(query_id, doc_id, judged)
+
+
+def count_records(source: str, records: Records) -> int | None:
+    """How many documents or queries an INPUT has, where that is cheap to know: for progress bars; None elsewhere.
+
+    ir_datasets knows it of its collections; a file has its lines counted.
+    """
+    path = Path(source)
+    if path.is_dir():
+        if records == "queries":
+            return None  # only those that are judged are read
+        path = _beir_file(path, "corpus.jsonl")
+    if path.is_file():
+        try:
+            with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+                return sum(not line.isspace() for line in file)
+        except (OSError, EOFError, zlib.error):  # whoever reads the records will say what is wrong, and where
+            return None
+    if _is_file_name(path):
+        return None
+    part = "docs" if records == "documents" else "queries"
+    count = _ir_dataset(source, part).metadata().get(part, {}).get("count")
+    return int(count) if count is not None else None
 
 
 def _read_tsv(path: Path, widths: tuple[int, ...]) -> Iterator[tuple[str, list[str]]]:

@@ -21,6 +21,11 @@ def kind(path: Path) -> str:
     return Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
 
 
+def cache_folder() -> Path:
+    """Where the package keeps what it can make anew."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "splade-lucene"
+
+
 def shown(line: str) -> str:
     """A line, cut to what an error message can hold."""
     return line if len(line) <= 80 else f"{line[:77]}…"
@@ -43,6 +48,12 @@ def replacing(path: Path) -> Iterator[Path]:
             raise
         raise OSError(error.errno, error.strerror, str(path)) from error  # a write that fails names no file
     finally:
+        part.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed writers left behind in a folder that is finished."""
+    for part in folder.glob(".*.part"):
         part.unlink(missing_ok=True)
 
 

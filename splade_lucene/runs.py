@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from splade_lucene.datasets import check_ids
+from splade_lucene.datasets import check_ids, document_of
 from splade_lucene.errors import FormatError, SearchError
 from splade_lucene.files import read_lines, shown, writing_text
 
@@ -62,6 +62,28 @@ def ranked(scores: Mapping[str, float], k: int | None = None) -> list[Hit]:
     """The one order: score descending, then doc_id ascending as UTF-8 bytes; the best k."""
     order = sorted(scores.items(), key=lambda hit: (-hit[1], hit[0].encode()))
     return [Hit(*hit) for hit in order[:k]]
+
+
+def fold_passages(passages: Hits, k: int, *, all_known: bool) -> Hits | None:
+    """The k best documents by their best passage, in the one order; None where these hits do not decide them.
+
+    Args:
+        passages: the best passages, best first.
+        k: how many documents.
+        all_known: whether there are no more passages that share a term with the query.
+
+    A passage that is not here scores at most what the last one scores: documents above that are sure.
+    """
+    best: dict[str, int] = {}
+    for doc_id, score in zip(map(document_of, passages.doc_ids), passages.scores.tolist(), strict=True):
+        best.setdefault(doc_id, score)
+    if not all_known:
+        bar = int(passages.scores[-1])
+        best = {doc_id: score for doc_id, score in best.items() if score > bar}
+        if len(best) < k:
+            return None
+    folded = ranked(best, k)
+    return Hits([hit.doc_id for hit in folded], np.array([hit.score for hit in folded], dtype=passages.scores.dtype))
 
 
 def strictly_decreasing(scores: NDArray[Any]) -> NDArray[np.float32]:

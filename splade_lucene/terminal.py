@@ -49,9 +49,9 @@ def progress(description: str, total: int | None = None) -> Iterator[Callable[[i
         yield lambda count: bar.advance(task, count)
 
 
-def counted[Batch: Sized](batches: Iterable[Batch], description: str) -> Iterator[Batch]:
-    """Pass batches on and show how many rows have gone by."""
-    with progress(description) as advance:
+def counted[Batch: Sized](batches: Iterable[Batch], description: str, total: int | None = None) -> Iterator[Batch]:
+    """Pass batches on and show how many rows have gone by, of how many."""
+    with progress(description, total) as advance:
         for batch in batches:
             yield batch
             advance(len(batch))

@@ -4,7 +4,6 @@ Law: what is shown was measured in this run or is said to have been there alread
 """
 
 import json
-import os
 import platform
 import time
 from collections.abc import Callable, Iterator
@@ -14,17 +13,16 @@ from pathlib import Path
 
 from splade_lucene.datasets import Doc, Qrel, Query, read_documents, read_qrels, read_queries
 from splade_lucene.demo.stdlib import stdlib_documents
-from splade_lucene.encoding.encoder import load_encoder
+from splade_lucene.encoding.encoder import TextEncoder, load_encoder
 from splade_lucene.encoding.pipeline import encode_collection
 from splade_lucene.errors import ImpactIndexError
 from splade_lucene.evaluation.measures import Comparison, Evaluation, compare, evaluate
-from splade_lucene.files import writing_text
+from splade_lucene.files import cache_folder, writing_text
 from splade_lucene.lucene import anserini
 from splade_lucene.lucene.index import ImpactIndex, IndexOptions
 from splade_lucene.lucene.searcher import Searcher
 from splade_lucene.runs import Hits
 from splade_lucene.vector_files import VectorFolder
-from splade_lucene.vectors import Encoder
 
 MEASURES = ("nDCG@10", "R@100", "RR@10")
 HITS_A_QUERY = 100  # what R@100 needs
@@ -55,8 +53,7 @@ class Measured:
 
 def default_folder() -> Path:
     """Where the demo keeps its work: one folder for each Python, in the user's cache."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "splade-lucene" / f"demo-python-{platform.python_version()}"
+    return cache_folder() / f"demo-python-{platform.python_version()}"
 
 
 class Tour:
@@ -95,13 +92,13 @@ class Tour:
         )
         return documents
 
-    def _load(self) -> Encoder:
+    def _load(self) -> TextEncoder:
         started = time.perf_counter()
         encoder = load_encoder("default")
         self._step("default model loaded", started)
         return encoder
 
-    def _encode(self, encoder: Encoder) -> VectorFolder:
+    def _encode(self, encoder: TextEncoder) -> VectorFolder:
         started = time.perf_counter()
         output = self.folder / f"vectors-{encoder.identity.fingerprint}"
         reused = VectorFolder.is_one(output) and VectorFolder.open(output).complete

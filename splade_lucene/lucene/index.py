@@ -16,8 +16,9 @@ from typing import Literal, Self
 import numpy as np
 
 from splade_lucene import __version__
-from splade_lucene.datasets import MAX_ID_BYTES
+from splade_lucene.datasets import MAX_ID_BYTES, Passages
 from splade_lucene.errors import (
+    ConfigError,
     CorruptIndexError,
     FormatError,
     ImpactIndexError,
@@ -31,10 +32,12 @@ from splade_lucene.lucene import anserini, jvm
 from splade_lucene.lucene.packed import pack_encoded, pack_ints, pack_strings, unpack_hits, unpack_strings
 from splade_lucene.quantization import Quantizer
 from splade_lucene.runs import Hits
+from splade_lucene.vector_files import is_repeatable
 from splade_lucene.vectors import EncoderIdentity, ImpactVectors, TermVectors, Vocabulary
 
 Form = Literal["impacts", "repeat"]
 
+_TRIMMED = "".join(map(chr, range(0x21)))  # what String.trim takes off both ends
 MAX_LENGTH = 2**31 - 1  # Lucene counts a field's length, here the sum of a document's impacts, in an int
 
 
@@ -62,7 +65,11 @@ class IndexOptions:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What an index knows of itself; kept in Lucene's commit user data, so that it is atomic with the postings."""
+    """What an index knows of itself; kept in Lucene's commit user data, so that it is atomic with the postings.
+
+    unaskable_terms: index terms that our queries reach and Pyserini's do not, since its analyzer parts queries at white
+    space; `vector_files.is_repeatable` has the rule. passages: how documents were cut, None where they were not.
+    """
 
     scale: float
     form: Form
@@ -72,9 +79,11 @@ class Manifest:
     postings: int
     dropped_weights: int  # weights > 0 that rounded to impact 0
     versions: dict[str, str]
-    format_version: int = 1
+    unaskable_terms: int = 0
+    passages: Passages | None = None
+    format_version: int = 2
 
-    FORMAT_VERSION = 1
+    FORMAT_VERSION = 2
 
     def to_json(self) -> str:
         """For Lucene's commit."""
@@ -97,8 +106,10 @@ class Manifest:
                 )
             if record["encoder"] is not None:
                 record["encoder"] = EncoderIdentity(**record["encoder"])
+            if record.get("passages") is not None:
+                record["passages"] = Passages(**record["passages"])
             return cls(**record)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, ConfigError) as error:
             raise CorruptIndexError(f"{where}: its manifest cannot be read ({error}); build it again") from error
 
 
@@ -221,6 +232,7 @@ class ImpactIndex:
         *,
         encoder: EncoderIdentity | None = None,
         texts: Iterable[tuple[str, str]] | None = None,
+        passages: Passages | None = None,
     ) -> "ImpactIndex":
         """Write vectors as a Lucene index and open it.
 
@@ -230,6 +242,7 @@ class ImpactIndex:
             options: how.
             encoder: who made the vectors; later searches with another vocabulary are then refused.
             texts: (doc_id, text) of each document, in the order of the vectors; stored as the field `raw`.
+            passages: how the documents were cut, if the vectors are of passages; searches then fold them back.
 
         Raises:
             IndexExistsError: there is an index, or something else, in the folder.
@@ -243,7 +256,7 @@ class ImpactIndex:
         build = _Build(path, options)
         try:
             build.add_all(vectors, texts)
-            build.commit(encoder)
+            build.commit(encoder, passages)
         except BaseException:
             build.roll_back(remove_folder=not existed)
             raise
@@ -258,6 +271,8 @@ class _Build:
         self.options = options
         self.documents = self.empty_documents = self.postings = self.dropped_weights = 0
         self._vocabulary: Vocabulary | None = None
+        self._unaskable: set[str] = set()  # terms that have postings and are not repeatable
+        self._suspects: list[int] = []  # the term ids of such terms in this vocabulary
         _refuse_foreign_folder(path)
         with jvm.calling(path):
             self._writer = jvm.java_class("splade_lucene.ImpactWriter")(str(path), options.threads, options.overwrite)
@@ -301,25 +316,33 @@ class _Build:
         with jvm.calling(self.path):
             self._writer.expect(sum(map(len, arrays)) + len(stored or b""))
             if batch.vocabulary is not self._vocabulary:
-                self._writer.vocabulary(pack_strings(batch.vocabulary.terms))
+                names = batch.vocabulary.terms
+                self._writer.vocabulary(pack_strings(names))
                 self._vocabulary = batch.vocabulary
+                self._suspects = [number for number, term in enumerate(names) if not is_repeatable(term)]
             self._writer.add(*arrays, stored)
+        if self._suspects:
+            found = np.intersect1d(self._suspects, batch.terms).tolist()
+            self._unaskable.update(batch.vocabulary.terms[number] for number in found)
 
     def _add_repeated(self, batches: Iterator[ImpactVectors]) -> None:
-        """Anserini builds the postings; what it drops as empty is added to them here."""
-        empties: list[str] = []
+        """Anserini builds the postings; the documents that it drops as empty are added to them here."""
+        dropped: dict[str, dict[str, int]] = {}
 
-        def noting_empties() -> Iterator[ImpactVectors]:
+        def noting_dropped() -> Iterator[ImpactVectors]:
             for batch in batches:
-                empties.extend(batch.ids[row] for row in np.flatnonzero(batch.row_lengths == 0).tolist())
+                for row in _blank_rows(batch):
+                    if batch.ids[row] in dropped:
+                        raise FormatError(f"the doc_id {batch.ids[row]!r} stands in the vectors twice")
+                    dropped[batch.ids[row]] = batch.row(row)
                 yield batch
 
-        with anserini.index_repeated(noting_empties(), beside=self.path, threads=self.options.threads) as built:
+        with anserini.index_repeated(noting_dropped(), beside=self.path, threads=self.options.threads) as built:
             jvm.wait(self._writer.addIndex(str(built)), self.path)
-        if empties:
-            self._add(_empty_vectors(empties), None)
+        if dropped:
+            self._add(Quantizer(1)(TermVectors.from_rows(dropped)), None)
 
-    def commit(self, encoder: EncoderIdentity | None) -> None:
+    def commit(self, encoder: EncoderIdentity | None, passages: Passages | None) -> None:
         """Wait for the workers, check what Lucene holds, and make it visible.
 
         An interrupt while the commit itself runs comes too late: the index is there.
@@ -342,6 +365,8 @@ class _Build:
                 postings=self.postings,
                 dropped_weights=self.dropped_weights,
                 versions={"splade_lucene": __version__, **jvm.versions()},
+                unaskable_terms=len(self._unaskable),
+                passages=passages,
             )
             self._writer.commit(manifest.to_json())
 
@@ -401,6 +426,8 @@ def _refuse_unstorable(impacts: ImpactVectors) -> None:
         )
 
 
-def _empty_vectors(doc_ids: list[str]) -> ImpactVectors:
-    nothing = np.zeros(0, dtype=np.int32)
-    return ImpactVectors(doc_ids, np.zeros(len(doc_ids) + 1, dtype=np.int64), nothing, Vocabulary(()), nothing)
+def _blank_rows(batch: ImpactVectors) -> list[int]:
+    """The documents whose repeated text Java's `trim` makes empty: without terms, or with control characters alone."""
+    shown = np.array([bool(term.strip(_TRIMMED)) for term in batch.vocabulary.terms], dtype=bool)
+    shown_before = np.concatenate([[0], np.cumsum(shown[batch.terms])])
+    return np.flatnonzero(np.diff(shown_before[batch.indptr]) == 0).tolist()

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from splade_lucene.lucene.index import ImpactIndex, IndexOptions
 from splade_lucene.lucene.searcher import Searcher
 from splade_lucene.quantization import Quantizer
 from splade_lucene.vectors import Vocabulary
-from tests.helpers import weights
+from tests.helpers import WORDS, tiny_backend, weights
 from tests.integration.support import clean
 
 pytestmark = pytest.mark.jvm
@@ -275,6 +276,83 @@ def test_measures_and_data_sets_that_do_not_exist(cli: Cli, tmp_path: Path) -> N
     fails(cli("evaluate", "--run", run, "--qrels", "beir/scifact/tset"), "beir/scifact/tset", "did you mean")
 
 
+# Texts
+
+
+ODD_TEXTS = {
+    "lone surrogate": "a cat \ud800 in the sun",
+    "NUL": "a cat\x00 in the\x00 sun",
+    "one megabyte": "a cat in the sun " * 62_000,
+    "right to left": "\u202eקטה תחת השמש\u202c cat",
+    "combining": "c\u0301a\u0308t" + "\u0301" * 10_000,
+    "no word": "\u200b\u200d\ufeff",
+    "emoji": "👩‍👩‍👧‍👦" * 500,
+    "one word": "cat" * 100_000,
+}
+
+
+def test_odd_texts_are_documents_and_queries_like_others(cli: Cli, tmp_path: Path) -> None:
+    """Each is encoded, counted, indexed, stored and found; what has no UTF-8 becomes U+FFFD."""
+    records = [{"_id": f"d{number}", "text": text} for number, text in enumerate(ODD_TEXTS.values())]
+    texts = jsonl(tmp_path / "t.jsonl", *records, {"_id": "plain", "text": "a cat in the sun"})
+    done = cli("encode", "--model", "default", "--input", texts, "--output", tmp_path / "v")
+    assert done.code == 0 and clean(done.err)
+    assert "1 cut at 256 tokens, 3 without a term" in done.err
+    assert cli("index", "--vectors", tmp_path / "v", "--index", tmp_path / "i", "--texts", texts).code == 0
+    with ImpactIndex(tmp_path / "i") as index:
+        assert len(index) == len(ODD_TEXTS) + 1
+        stored = {name: index.text(f"d{number}") for number, name in enumerate(ODD_TEXTS)}
+    for name, text in ODD_TEXTS.items():
+        kept = text.replace("\ud800", "?").strip()
+        assert (stored[name] or "").replace("\ufffd", "?") == kept, name
+    found = cli("search", "--index", tmp_path / "i", "--model", "default", "--queries", texts)
+    assert found.code == 0 and clean(found.err)
+    by_query = {line.split()[0]: line.split()[2] for line in reversed(found.out.splitlines())}
+    assert by_query["d0"] in ("d0", "plain")
+    assert by_query["d2"] == "d2"
+
+
+def test_bytes_that_are_not_utf8_are_refused_with_their_line(cli: Cli, tmp_path: Path) -> None:
+    for name, line in (("t.jsonl", b'{"_id": "d2", "text": "caf\xe9"}\n'), ("t.tsv", b"d2\tcaf\xe9\n")):
+        good = b'{"_id": "d1", "text": "cat"}\n' if name == "t.jsonl" else b"d1\tcat\n"
+        (tmp_path / name).write_bytes(good + line)
+        encode = ("encode", "--model", "default", "--input", tmp_path / name, "--output", tmp_path / "v")
+        fails(cli(*encode), f"{name}:2: not UTF-8", "byte")
+        (tmp_path / name).write_bytes(good + line.replace(b"\xe9", "é".encode()))
+        assert cli(*encode).code == 0  # mended, it goes on
+        shutil.rmtree(tmp_path / "v")
+
+
+def test_a_collection_that_does_not_exist(cli: Cli, tmp_path: Path) -> None:
+    encode = ("encode", "--model", "default", "--output", tmp_path / "v", "--input")
+    fails(cli(*encode, "beir/scifcat"), "'beir/scifcat'", "did you mean", "beir/scifact")
+    fails(cli(*encode, tmp_path / "nowhere.tsv"), "nowhere.tsv: no such file")
+    assert not list((tmp_path / "v").glob("*.parquet"))
+
+
+def test_a_model_that_emits_nothing(cli: Cli, tmp_path: Path) -> None:
+    """A table of zeros stands for a network that has collapsed."""
+    (tmp_path / "model").mkdir()
+    tiny_backend().save(str(tmp_path / "model" / "tokenizer.json"))
+    (tmp_path / "model" / "idf.json").write_text(json.dumps(dict.fromkeys(WORDS, 0)))
+    texts = jsonl(tmp_path / "t.jsonl", {"_id": "q1", "text": "a cat"}, {"_id": "q2", "text": "the sun"})
+    encode = (
+        "encode",
+        "--side",
+        "queries",
+        "--model",
+        tmp_path / "model",
+        "--input",
+        texts,
+        "--output",
+        tmp_path / "v",
+    )
+    fails(cli(*encode), "not one of the first 2 texts a term", "collapsed")
+    assert not (tmp_path / "v").exists()
+    (tmp_path / "model" / "idf.json").write_text(json.dumps({"cat": 2}))
+    assert cli(*encode).code == 0
+
+
 # Index folders
 
 
@@ -345,10 +423,10 @@ def test_an_index_of_a_newer_format(cli: Cli, small_index: Path, tmp_path: Path)
     fails(cli(*search), str(small_index), "newer Lucene", "upgrade splade-lucene")
     writer = jvm.java_class("splade_lucene.ImpactWriter")(str(tmp_path / "newer"), 1, False)
     jvm.wait(writer.finish(True), tmp_path)
-    writer.commit(json.dumps({"format_version": 2, "versions": {"splade_lucene": "9.0"}}))
+    writer.commit(json.dumps({"format_version": 3, "versions": {"splade_lucene": "9.0"}}))
     fails(
         cli("search", "--index", tmp_path / "newer", "--query-vectors", tmp_path / "q.tsv"),
-        "format 2",
+        "format 3",
         "9.0",
         "upgrade",
     )

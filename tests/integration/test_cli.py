@@ -10,8 +10,11 @@ from typing import Any
 
 import pytest
 
+from splade_lucene.cli import _as_preset
+from splade_lucene.encoding.options import EncoderOptions, Side
 from splade_lucene.lucene.index import ImpactIndex
 from splade_lucene.runs import read_run
+from splade_lucene.vector_files import VectorFolder, read_vectors
 from tests.integration.support import PATIENCE, PROGRAM, clean, environment, shared, splade_lucene
 
 pytestmark = pytest.mark.jvm
@@ -218,6 +221,144 @@ def test_an_ir_datasets_id_is_an_input(cli: Cli, tmp_path: Path) -> None:
     assert (said["queries"], said["missing_queries"]) == (323, 0)
 
 
+# Parts, passages, presets
+
+
+def encoded(cli: Cli, source: Path, output: Path, *options: object) -> Any:
+    done = cli("encode", "--model", "default", "--input", source, "--output", output, *options)
+    assert done.code == 0, done.err
+    return done
+
+
+def built(cli: Cli, vectors: Path, index: Path, *options: object) -> Any:
+    done = cli("index", "--vectors", vectors, "--index", index, *options)
+    assert done.code == 0, done.err
+    return done
+
+
+def test_parts_are_indexed_as_the_whole_is(cli: Cli, index: Path, beir_folder: Path, tmp_path: Path) -> None:
+    for part in ("2/2", "1/2"):
+        encoded(cli, beir_folder, tmp_path / "v", "--shard", part)
+    built(cli, tmp_path / "v", tmp_path / "i", "--texts", beir_folder)
+    with ImpactIndex(tmp_path / "i") as merged, ImpactIndex(index) as whole:
+        assert merged.terms() == whole.terms()
+        assert all(merged.postings(term) == whole.postings(term) for term in whole.terms())
+        assert merged.manifest == whole.manifest
+        assert merged.text("d1") == whole.text("d1")
+    shutil.rmtree(tmp_path / "v" / "part-2-of-2")
+    failed = cli("index", "--vectors", tmp_path / "v", "--index", tmp_path / "i2")
+    assert (failed.code, failed.out) == (1, "")
+    assert "part-2-of-2 is missing; encode it with --shard 2/2" in failed.err
+
+
+def test_two_devices_encode_what_one_does(cli: Cli, beir_folder: Path, vectors: Path, tmp_path: Path) -> None:
+    done = encoded(cli, beir_folder, tmp_path / "v", "--device", "cpu,cpu")
+    assert done.out == f"{tmp_path / 'v'}: 12 vectors in 1 shards\n"
+    assert next(tmp_path.rglob("*.parquet")).read_bytes() == next(vectors.glob("*.parquet")).read_bytes()
+
+
+@pytest.fixture(scope="session")
+def long_documents(toy_corpus: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three documents that are made of the toy corpus, and an empty one."""
+    texts = list(toy_corpus.values())
+    file = tmp_path_factory.mktemp("long") / "corpus.jsonl"
+    joined = {f"long{number}": " ".join(texts[number::3]) for number in range(3)} | {"empty": ""}
+    file.write_text(
+        "".join(json.dumps({"_id": each, "title": "about", "text": text}) + "\n" for each, text in joined.items())
+    )
+    return file
+
+
+def test_long_documents_are_cut_indexed_and_found_by_their_best_passage(
+    cli: Cli, long_documents: Path, tmp_path: Path
+) -> None:
+    said = encoded(cli, long_documents, tmp_path / "v", "--passages", 8, "--stride", 5)
+    assert "passages of 8 words every 5" in said.err
+    said = built(cli, tmp_path / "v", tmp_path / "i", "--texts", long_documents)
+    assert "passages of 8 words every 5; `search` finds documents by their best one" in said.err
+    ask = ("search", "--index", tmp_path / "i", "--model", "default", "--text", "a cat in the sun", "--json")
+    passages = json.loads(cli(*ask, "--no-fold", "--k", 1000).out)
+    assert len(passages) > len({hit["doc_id"].rpartition("#")[0] for hit in passages}) >= 2
+    best: dict[str, int] = {}
+    for hit in passages:
+        best.setdefault(hit["doc_id"].rpartition("#")[0], hit["score"])
+    expected = sorted(best.items(), key=lambda hit: (-hit[1], hit[0]))
+    for k in (1, 2, 10):
+        hits = json.loads(cli(*ask, "--k", k).out)
+        assert [(hit["doc_id"], hit["score"]) for hit in hits] == expected[:k]
+    explain = ("explain", "--index", tmp_path / "i", "--model", "default", "--query", "a cat in the sun", "--json")
+    by_document = json.loads(cli(*explain, "--doc", expected[0][0]).out)
+    assert by_document["score"] == expected[0][1]
+    by_passage = json.loads(cli(*explain, "--doc", by_document["doc_id"]).out)
+    assert by_passage == by_document
+    with ImpactIndex(tmp_path / "i") as index:
+        assert index.text("long0#0") == "about the black cat sleeps in the sun small"
+        assert index.text("empty#0") == "about"
+    (tmp_path / "q.tsv").write_text("q1\ta cat in the sun\n")
+    encoded(cli, tmp_path / "q.tsv", tmp_path / "q", "--side", "queries")
+    run = cli("search", "--index", tmp_path / "i", "--query-vectors", tmp_path / "q").out
+    assert [line.split()[2] for line in run.splitlines()] == [doc_id for doc_id, _ in expected]
+
+
+def test_a_preset_is_remembered_from_encoding_to_searching(
+    cli: Cli, tiny_model: Path, beir_folder: Path, tmp_path: Path
+) -> None:
+    model = ("--model", tiny_model, "--preset", "castorini")
+    assert cli("encode", *model, "--input", beir_folder, "--output", tmp_path / "v", "--max-length", 20).code == 0
+    record = VectorFolder.open(tmp_path / "v")
+    assert (record.scale, record.encoder.special_terms, record.encoder.max_length) == (51.2, "keep", 20)
+    built(cli, tmp_path / "v", tmp_path / "i")
+    built(cli, tmp_path / "v", tmp_path / "i7", "--scale", 7)
+    with ImpactIndex(tmp_path / "i") as index, ImpactIndex(tmp_path / "i7") as other:
+        assert index.manifest is not None and other.manifest is not None
+        assert (index.manifest.scale, other.manifest.scale) == (51.2, 7)
+        assert "[CLS]" in index.terms()
+    ask = ("--index", tmp_path / "i", *model, "--max-length", 20)
+    found = ("search", *ask, "--text", "a cat in the sun", "--k", 1, "--json")
+    assert cli(*found).out == cli(*found, "--scale", 51.2).out != cli(*found, "--scale", 100).out
+    (hit,) = json.loads(cli(*found).out)
+    explained = json.loads(cli("explain", *ask, "--query", "a cat in the sun", "--doc", hit["doc_id"], "--json").out)
+    assert explained["score"] == hit["score"]
+
+
+def test_what_a_preset_says_may_be_said_otherwise() -> None:
+    def chosen(side: Side, **options: Any) -> tuple[int | None, str]:
+        given = _as_preset(EncoderOptions(max_length=options.get("length")), "castorini", side, options.get("terms"))
+        return given.max_length, given.special_terms
+
+    assert chosen("documents") == (512, "keep")
+    assert chosen("queries") == (256, "keep")
+    assert chosen("queries", length=7, terms="drop") == (7, "drop")
+    assert _as_preset(EncoderOptions(), None, "queries", None) == EncoderOptions()
+
+
+def test_vectors_in_float16_find_nearly_the_same(cli: Cli, beir_folder: Path, vectors: Path, tmp_path: Path) -> None:
+    encoded(cli, beir_folder, tmp_path / "v", "--weights", "float16")
+    for half, whole in zip(read_vectors(tmp_path / "v"), read_vectors(vectors), strict=True):
+        assert half.terms.tolist() == whole.terms.tolist()
+        assert half.weights == pytest.approx(whole.weights, rel=2**-11)
+    sizes = [next(folder.glob("*.parquet")).stat().st_size for folder in (tmp_path / "v", vectors)]
+    assert sizes[0] < sizes[1]
+
+
+def test_pruning_is_part_of_who_made_the_vectors(cli: Cli, beir_folder: Path, tmp_path: Path) -> None:
+    encoded(cli, beir_folder, tmp_path / "v", "--top-terms", 5, "--min-weight", 0.1)
+    (batch,) = read_vectors(tmp_path / "v")
+    assert batch.row_lengths.max() == 5
+    assert batch.weights.min() >= 0.1
+    refused = cli("encode", "--model", "default", "--input", beir_folder, "--output", tmp_path / "v", "--top-terms", 6)
+    assert (refused.code, refused.out) == (1, "")
+    assert "was begun with the encoder" in refused.err
+
+
+def test_terms_with_white_space_are_told_of(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "v.jsonl").write_text('{"id": "d1", "vector": {"two words": 2, "one": 1}}\n')
+    said = built(cli, tmp_path / "v.jsonl", tmp_path / "i", "--scale", 1)
+    assert "1 terms hold white space or are too long for Pyserini's analyzer" in said.err
+    said = cli("index", "--vectors", tmp_path / "v.jsonl", "--index", tmp_path / "r", "--scale", 1, "--form", "repeat")
+    assert (said.code, "cannot be written by repetition" in said.err) == (1, True)
+
+
 # Usage and errors
 
 
@@ -236,6 +377,11 @@ def test_an_ir_datasets_id_is_an_input(cli: Cli, tmp_path: Path) -> None:
         ["index", "--vectors", "v", "--index", "i", "--scale", "nan"],
         ["evaluate", "--run", "r"],
         ["encode", "--model", "default", "--input", "x", "--output", "y", "--side", "both"],
+        ["encode", "--model", "default", "--input", "x", "--output", "y", "--stride", "3"],
+        ["encode", "--model", "default", "--input", "x", "--output", "y", "--side", "queries", "--passages", "3"],
+        ["encode", "--model", "default", "--input", "x", "--output", "y", "--binary-queries"],
+        ["encode", "--model", "default", "--input", "x", "--output", "y", "--preset", "mine"],
+        ["encode", "--model", "default", "--input", "x", "--output", "y", "--weights", "int8"],
     ],
     ids=" ".join,
 )

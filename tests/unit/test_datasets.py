@@ -1,7 +1,10 @@
 """Documents, queries and qrels as they come in, good and bad."""
 
 import gzip
-from collections.abc import Callable, Iterable
+import os
+import shutil
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +13,20 @@ import pytest
 from splade_lucene.datasets import (
     MAX_ID_BYTES,
     Doc,
+    Passages,
     Qrel,
     Query,
     check_ids,
+    count_records,
+    document_of,
     field,
+    passage_id,
     read_documents,
     read_qrels,
     read_queries,
 )
 from splade_lucene.errors import ConfigError, FormatError
+from tests.integration.support import python, shared
 
 
 @pytest.fixture
@@ -47,6 +55,8 @@ def refusal(read: Callable[[str], Iterable[Any]], source: str) -> str:
 def test_a_title_comes_before_the_text() -> None:
     assert Doc("1", "Title", "text").default_text() == "Title text"
     assert Doc("1", "", "text").default_text() == "text"
+    assert Doc("1", "Title", "").default_text() == "Title"
+    assert Doc("1", "", " text ").default_text() == "text"
     assert Query("1", "text").default_text() == "text"
 
 
@@ -201,3 +211,99 @@ def test_a_collection_without_such_records_is_refused() -> None:
 @pytest.mark.parametrize("read", [read_documents, read_queries, read_qrels])
 def test_a_file_that_is_not_there_is_refused_as_a_file(read: Callable[[str], Iterable[Any]], tmp_path: Path) -> None:
     assert refusal(read, str(tmp_path / "a.tsv")) == f"{tmp_path / 'a.tsv'}: no such file"
+
+
+def test_an_id_that_resembles_none_has_no_suggestion() -> None:
+    with pytest.raises(ConfigError, match=r"nor an ir_datasets id$"):
+        list(read_documents("0123456789"))
+
+
+@pytest.mark.parametrize("collection", ["beir/scifact", "beir/nfcorpus"])
+def test_ir_datasets_gives_beirs_documents_as_a_beir_folder_does(collection: str, tmp_path: Path) -> None:
+    """Title and text apart, and put together as ir_datasets itself does it."""
+    archive = shared("ir_datasets", collection, "source.zip")
+    home = tmp_path / "home" / collection
+    home.mkdir(parents=True)
+    shutil.copyfile(archive, home / "source.zip")
+    code = """
+import json, sys, ir_datasets
+from splade_lucene.datasets import count_records, read_documents
+name, folder = sys.argv[1:]
+ours = list(read_documents(name))
+assert ours == list(read_documents(folder)), "a folder gives others"
+theirs = {doc.doc_id: doc.default_text().strip() for doc in ir_datasets.load(name).docs_iter()}
+assert {doc.doc_id: doc.default_text() for doc in ours} == theirs
+assert any(doc.title for doc in ours)
+assert count_records(name, "documents") == count_records(folder, "documents") == len(ours)
+"""
+    with zipfile.ZipFile(archive) as opened:
+        opened.extractall(tmp_path / "beir")
+    (folder,) = (tmp_path / "beir").iterdir()
+    said = python(code, collection, folder, IR_DATASETS_HOME=str(tmp_path / "home"))  # it asks for its home only once
+    assert said.returncode == 0, said.stderr
+
+
+# Counting
+
+
+def test_records_are_counted_where_that_is_cheap(written: Written, tmp_path: Path) -> None:
+    for name in ("a.tsv", "a.tsv.gz"):
+        source = written(name, "1\tone\n\n2\ttwo\n  \n3\tthree")
+        assert count_records(source, "documents") == count_records(source, "queries") == 3
+    written("corpus.jsonl", "{}\n{}\n")
+    assert count_records(str(tmp_path), "documents") == 2
+    assert count_records(str(tmp_path), "queries") is None
+    assert count_records(str(tmp_path / "none.tsv"), "documents") is None
+    (tmp_path / "bad.tsv.gz").write_bytes(b"rubbish")
+    assert count_records(str(tmp_path / "bad.tsv.gz"), "documents") is None
+    assert count_records("beir/scifact/test", "documents") == 5183
+    assert count_records("beir/scifact/test", "queries") == 300
+
+
+def test_a_pipe_is_not_read_for_its_count(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.tsv")
+    assert count_records(str(tmp_path / "a.tsv"), "documents") is None
+
+
+# Passages
+
+
+@pytest.mark.parametrize(
+    ("words", "stride", "text", "passages"),
+    [
+        (3, 3, "a b c d e f g", ["a b c", "d e f", "g"]),
+        (3, 3, "a b c d e f", ["a b c", "d e f"]),
+        (3, 2, "a b c d e", ["a b c", "c d e"]),
+        (3, 2, "a b c d e f", ["a b c", "c d e", "e f"]),
+        (3, 1, "a b c d", ["a b c", "b c d"]),
+        (3, 1, "a b", ["a b"]),
+        (1, 1, "a b", ["a", "b"]),
+        (9, 9, " a \t b\u3000c\n", ["a b c"]),
+        (9, 9, "", [""]),
+        (9, 9, " \n", [""]),
+    ],
+)
+def test_passages(words: int, stride: int, text: str, passages: list[str]) -> None:
+    assert list(Passages(words, stride).cut([Doc("d#1", "T", text)])) == [
+        Doc(f"d#1#{number}", "T", passage) for number, passage in enumerate(passages)
+    ]
+
+
+def test_passages_stream() -> None:
+    def documents() -> Iterator[Doc]:
+        yield Doc("d", "", "a b")
+        raise AssertionError("read too far")
+
+    cut = Passages(1, 1).cut(documents())
+    assert [next(cut).text, next(cut).text] == ["a", "b"]
+
+
+@pytest.mark.parametrize(("words", "stride"), [(3, 4), (3, 0), (0, 0), (-1, -1)])
+def test_passages_that_would_lose_words_are_refused(words: int, stride: int) -> None:
+    with pytest.raises(ConfigError, match="words between two passages would be lost"):
+        Passages(words, stride)
+
+
+@pytest.mark.parametrize("doc_id", ["d", "d#1", "#", "é"])
+def test_the_document_of_a_passage(doc_id: str) -> None:
+    assert document_of(passage_id(doc_id, 12)) == doc_id

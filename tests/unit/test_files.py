@@ -6,7 +6,16 @@ from pathlib import Path
 import pytest
 
 from splade_lucene.errors import FormatError
-from splade_lucene.files import kind, read_json_lines, read_lines, replacing, shown, unique_keys, writing_text
+from splade_lucene.files import (
+    kind,
+    read_json_lines,
+    read_lines,
+    remove_leftovers,
+    replacing,
+    shown,
+    unique_keys,
+    writing_text,
+)
 
 RECORDS = b'{"_id": "1", "text": "one"}\n' * 2_000
 
@@ -142,3 +151,10 @@ def test_a_file_that_was_not_finished_is_gone_and_the_old_one_is_still_there(
         write_half()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_writer_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    for name in ("a.txt", ".a.txt.123.part", ".hidden", "a.part"):
+        (tmp_path / name).touch()
+    remove_leftovers(tmp_path)
+    assert {file.name for file in tmp_path.iterdir()} == {"a.txt", ".hidden", "a.part"}

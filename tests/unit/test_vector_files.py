@@ -139,13 +139,19 @@ def test_a_query_line_without_tab_is_refused(tmp_path: Path) -> None:
     assert refusal(path) == f"{path}:2: 'query_id<TAB>term term …' was expected, found no tab"
 
 
-@pytest.mark.parametrize("term", ["", " ", "a b", "a\u3000", "\x85", "x" * 256])
+@pytest.mark.parametrize("term", ["", " ", "a b", "a\u3000", "\x85", "x" * 256, "\U0001d4d0" * 128])
 def test_a_term_that_repetition_would_change_is_refused(tmp_path: Path, term: str) -> None:
     with pytest.raises(WeightError, match="cannot be written by repetition"):
         refuse_unrepeatable([term])
     with pytest.raises(WeightError):
         write_query_tsv(tmp_path / "q.tsv", impacts({"1": {term: 1}}))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("term", ["a", "##ing", "\u2581the", "\u0120the", "\u200b", "x" * 255, "\U0001d4d0" * 127])
+def test_a_term_that_repetition_leaves_alone_is_written(tmp_path: Path, term: str) -> None:
+    write_query_tsv(tmp_path / "q.tsv", impacts({"1": {term: 2}}))
+    assert rows_in(tmp_path / "q.tsv") == {"1": {term: 2}}
 
 
 def test_a_term_that_is_no_unicode_text_is_refused_in_json_too(tmp_path: Path) -> None:
@@ -215,10 +221,39 @@ def test_a_damaged_record_is_refused(tmp_path: Path, content: str) -> None:
     assert refusal(tmp_path).startswith(f"{tmp_path / 'vectors.json'}: not a record of encoded vectors")
 
 
-def test_a_record_of_another_version_is_refused(folder: VectorFolder) -> None:
+def test_a_record_of_a_newer_version_is_refused(folder: VectorFolder) -> None:
     file = folder.path / "vectors.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"format_version": 2}))
-    assert "written by another version of splade-lucene" in refusal(folder.path)
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"format_version": 3}))
+    assert "written by a newer splade-lucene; upgrade" in refusal(folder.path)
+
+
+def test_a_record_that_was_written_before_has_the_fields_of_now(folder: VectorFolder) -> None:
+    file = folder.path / "vectors.json"
+    record = json.loads(file.read_text()) | {"format_version": 1}
+    for name in ("weights", "passages", "scale", "part", "total", "input_digest"):
+        del record[name]
+    for shard in record["shards"]:
+        del shard["dropped"]
+    file.write_text(json.dumps(record))
+    assert VectorFolder.open(folder.path) == folder
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"weights": "int8"}, "weights of type 'int8'"),
+        ({"passages": {"words": 3, "stride": 4}}, "not a record of encoded vectors"),
+        ({"part": {"number": 3, "parts": 2}}, "not a record of encoded vectors"),
+        ({"format_version": "2"}, "not a record of encoded vectors"),
+    ],
+    ids=lambda given: str(given)[:30],
+)
+def test_a_record_that_says_the_impossible_is_refused(
+    folder: VectorFolder, change: dict[str, object], said: str
+) -> None:
+    file = folder.path / "vectors.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    assert said in refusal(folder.path)
 
 
 def test_impacts_that_were_written_pass_scale_one(folder: VectorFolder) -> None:
