@@ -43,6 +43,7 @@ ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = "sentence-transformers"
 COMPARED = 32  # texts whose weights are compared
 TURN = 20  # queries
+PAUSE = 0.5  # seconds before a turn: an idle pool of threads spins for a while, in the way of the next engine
 RATIO_AT = 16  # tokens of a query
 GPU_TIMES = 16  # a GPU is given the documents so many times over, as it is through with them at once
 QUALITY = ("torch", "torch-bf16", "onnx", "onnx-int8")  # the peers' numbers are those of `torch`
@@ -134,13 +135,15 @@ def throughput(engines: Mapping[str, Loaded], texts: Sequence[str], repeats: int
 
 
 def latencies(engines: Mapping[str, Loaded], queries: Sequence[str], repeats: int) -> dict[str, NDArray[np.float64]]:
-    """Milliseconds of each query, the median over the rounds; engines take turns after every few queries."""
+    """Milliseconds of each query, the median over the rounds; engines take turns of a few queries, one unmeasured."""
     taken = {name: np.zeros((repeats, len(queries))) for name in engines}
     for engine in engines.values():
         engine.query(queries[0])
     for round_ in range(repeats):
         for start in range(0, len(queries), TURN):
             for name, engine in engines.items():
+                time.sleep(PAUSE)
+                engine.query(queries[start])
                 for at in range(start, min(start + TURN, len(queries))):
                     taken[name][round_, at] = 1000 * timed(partial(engine.query, queries[at])).wall
     return {name: np.median(times, axis=0) for name, times in taken.items()}
@@ -217,7 +220,8 @@ NOTES = [
     "sentence-transformers: its defaults, batches of 32 sorted by length; Pyserini: 32 texts at a time (its command "
     "line's 64 take twice the memory), gradients recorded, as it does; naver's way: 32 at a time in the order given, "
     "without gradients",
-    "every engine has all cores: torch's threads are set to their number, onnxruntime's are its default",
+    "every engine has all cores; before its turn of queries an engine has half a second and one unmeasured query, as "
+    "the threads of the one before may still be spinning",
     "ours, torch: special terms kept here, as in all rows; the default model has other weights, and IdfEncoder "
     "a made-up table of all terms",
 ]

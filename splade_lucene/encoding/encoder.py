@@ -7,7 +7,10 @@ text's vector does not depend on its batch.
 
 import logging
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,8 +24,7 @@ from splade_lucene.quantization import Quantizer
 from splade_lucene.vectors import Encoder, EncoderIdentity, TermVectors
 
 DEFAULT_MODEL = Path(__file__).resolve().parent.parent / "default_model"
-# Tokens, padding included, that go through a network at a time. On a CPU more leave the cache and slow it down.
-CPU_BATCH_TOKENS, GPU_BATCH_TOKENS = 1_024, 32_768
+GPU_BATCH_TOKENS = 32_768  # tokens, padding included, that go through a network on a GPU at a time
 
 logger = logging.getLogger(__name__)
 
@@ -139,48 +141,72 @@ class NetworkEncoder(TextEncoder):
 
     Attributes:
         batch_tokens: tokens that go through the network at a time, padding included.
+        batches_at_a_time: how many batches do, each in a thread of its own.
     """
 
     def __init__(
-        self, tokenizer: Tokenizer, identity: EncoderIdentity, *, batch_tokens: int = CPU_BATCH_TOKENS
+        self, tokenizer: Tokenizer, identity: EncoderIdentity, *, batch_tokens: int, batches_at_a_time: int = 1
     ) -> None:
         super().__init__(tokenizer, identity)
         self.batch_tokens = batch_tokens
+        self.batches_at_a_time = batches_at_a_time
         self._halved = False
 
     @abstractmethod
-    def _weights(self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> NDArray[np.float32]:
-        """(B, L) ids and mask → (B, V) weights >= 0."""
+    def _weights(
+        self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64], *, alone: bool
+    ) -> NDArray[np.float32]:
+        """(B, L) ids and mask → (B, V) weights >= 0; alone: no other batch is in the network meanwhile."""
 
     def _batches(self, tokens: Sequence[Tokens]) -> Iterator[Batch]:
-        """Longest texts first, at most `batch_tokens` a batch, padding included."""
+        """Longest texts first, in the order in which they were planned, whichever thread is done first."""
         longest_first = sorted(range(len(tokens)), key=lambda row: -len(tokens[row].ids))
+        plans = self._planned(longest_first, tokens)
+        first = next(plans, [])
+        if self.batches_at_a_time == 1 or len(first) == len(tokens):
+            for rows in chain([first] if first else [], plans):
+                yield from self._encoded(rows, tokens, alone=True)
+            return
+        with ThreadPoolExecutor(self.batches_at_a_time, thread_name_prefix="network") as threads:
+            running: deque[Future[list[Batch]]] = deque()
+            for rows in chain([first], plans):
+                running.append(threads.submit(self._encoded, rows, tokens, alone=False))
+                if len(running) > self.batches_at_a_time:  # one waits, so that no thread does
+                    yield from running.popleft().result()
+            while running:
+                yield from running.popleft().result()
+
+    def _planned(self, longest_first: list[int], tokens: Sequence[Tokens]) -> Iterator[list[int]]:
+        """Rows of at most `batch_tokens` together, padding included."""
         start = 0
         while start < len(longest_first):
             length = max(1, len(tokens[longest_first[start]].ids))
             rows = longest_first[start : start + max(1, self.batch_tokens // length)]
-            input_ids, mask = _padded([tokens[row].ids for row in rows], self.tokenizer.pad_id)
-            try:
-                # A network may have room for terms that its tokenizer does not know; no text can ask for them.
-                found = self._weights(input_ids, mask)[:, : len(self.vocabulary)]
-            except Exception as error:  # onnxruntime's own classes derive from Exception alone
-                if not _out_of_memory(error):
-                    raise
-                if len(rows) == 1:
-                    raise EncoderError(
-                        f"a text of {length} tokens does not fit in memory, though alone in its batch ({error}); "
-                        "set a smaller max_length"
-                    ) from error
-                self._halve(len(rows) * length)
-                continue
-            at, terms = np.nonzero(found)
-            yield Batch(
-                rows,
-                np.bincount(at, minlength=len(rows)),
-                terms.astype(np.int32),
-                found[at, terms].astype(np.float32, copy=False),
-            )
             start += len(rows)
+            yield rows
+
+    def _encoded(self, rows: list[int], tokens: Sequence[Tokens], *, alone: bool) -> list[Batch]:
+        """The rows as one batch, or as several where one does not fit in memory."""
+        input_ids, mask = _padded([tokens[row].ids for row in rows], self.tokenizer.pad_id)
+        try:
+            # A network may have room for terms that its tokenizer does not know; no text can ask for them.
+            found = self._weights(input_ids, mask, alone=alone)[:, : len(self.vocabulary)]
+        except Exception as error:  # onnxruntime's own classes derive from Exception alone
+            if not _out_of_memory(error):
+                raise
+            if len(rows) == 1:
+                raise EncoderError(
+                    f"a text of {input_ids.size} tokens does not fit in memory, though alone in its batch ({error}); "
+                    "set a smaller max_length"
+                ) from error
+            self._halve(input_ids.size)
+        else:
+            at, terms = np.nonzero(found)
+            lengths = np.bincount(at, minlength=len(rows))
+            return [Batch(rows, lengths, terms.astype(np.int32), found[at, terms].astype(np.float32, copy=False))]
+        middle = len(rows) // 2
+        halves = (rows[:middle], rows[middle:])
+        return [batch for half in halves for batch in self._encoded(half, tokens, alone=alone)]
 
     def _halve(self, batch_tokens: int) -> None:
         if not self._halved:
@@ -190,7 +216,7 @@ class NetworkEncoder(TextEncoder):
                 batch_tokens,
             )
         self._halved = True
-        self.batch_tokens = batch_tokens // 2
+        self.batch_tokens = min(self.batch_tokens, batch_tokens // 2)
 
 
 def _out_of_memory(error: Exception) -> bool:

@@ -99,15 +99,13 @@ def kept_export(checkpoint: Checkpoint, options: EncoderOptions, *, name: str) -
     kept = cache_folder() / "exports" / f"{digest.hexdigest()[:12]}-int8"
     if not kept.is_dir():
         logger.warning("%s is exported to int8 once, which takes a while: %s", name, kept)
-        with _appearing(kept) as scratch:
-            _export(
-                checkpoint,
-                name,
-                scratch,
-                "int8",
-                options,
-                {"prompts": dict.fromkeys(TASKS.values(), checkpoint.prompt)},
-            )
+        prompts = dict.fromkeys(TASKS.values(), checkpoint.prompt)
+        try:
+            with _appearing(kept) as scratch:
+                _export(checkpoint, name, scratch, "int8", options, {"prompts": prompts})
+        except OSError:
+            if not kept.is_dir():  # else another process was faster
+                raise
     return kept
 
 
@@ -228,7 +226,10 @@ def _config(reference: TorchEncoder, precision: ExportPrecision) -> dict[str, An
         "activation": identity.activation,
         "precision": precision,
         "pad_id": reference.tokenizer.pad_id,
-        "made_with": {each: version(each) for each in ("splade-lucene", "torch", "transformers", "onnxruntime")},
+        "made_with": {
+            "splade-lucene": __version__,
+            **{each: version(each) for each in ("torch", "transformers", "onnxruntime")},
+        },
     }
 
 

@@ -6,7 +6,6 @@ and each column of a matrix has one. Before the maximum over positions all rows 
 can be taken over integers. onnxruntime's MatMulNBits keeps the law too, but for batches it is no faster than float32.
 """
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,9 +94,7 @@ class _Rewriting:
             if each.data_type == TensorProto.FLOAT
         }
         self._maker = {name: node for node in model.graph.node for name in node.output}
-        self._readers = Counter(name for node in model.graph.node for name in node.input)
         self._constants: dict[str, NDArray[Any]] = {}  # new ones
-        self._renamed: dict[str, str] = {}
         self._rows: dict[str, _Rows] = {}
         self._tied: dict[str, _Matrix] = {}  # by the name of the (V, H) matrix whose tiles the decoder multiplies with
         self._done: set[str] = set()  # what a product has taken over from the node behind it
@@ -160,7 +157,7 @@ class _Rewriting:
             name = self._constant(f"{node.input[1]}.levels", levels)
             self._product(node, _Matrix(name, scale, levels.sum(axis=0, dtype=np.int64) * scale))
         else:
-            self._copy(node, self._renamed)
+            self._copy(node, {})
 
     def _is_matrix(self, name: str) -> bool:
         return name in self._floats and self._floats[name].ndim == 2
@@ -226,7 +223,6 @@ class _Rewriting:
 
     def _quantized_rows(self, name: str) -> _Rows:
         """The uint8 rows of an activation; made once, however many products read them."""
-        name = self._renamed.get(name, name)
         if name not in self._rows:
             maker = self._maker.get(name)
             self._rows[name] = (

@@ -1,28 +1,35 @@
 """OnnxEncoder: an exported model, run by onnxruntime; needs neither torch nor transformers."""
 
 import hashlib
+import os
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from splade_lucene.encoding.encoder import CPU_BATCH_TOKENS, GPU_BATCH_TOKENS, NetworkEncoder
+from splade_lucene.encoding.encoder import GPU_BATCH_TOKENS, NetworkEncoder
 from splade_lucene.encoding.layouts import agreed, prompt_of, read_exported_config
 from splade_lucene.encoding.options import EncoderOptions, Side
 from splade_lucene.encoding.tokenizer import Tokenizer
 from splade_lucene.errors import EncoderError
 from splade_lucene.vectors import EncoderIdentity
 
+CPU_BATCH_TOKENS = 512  # of each thread; more leave the processor's cache, which slows the network down
+
 
 class OnnxEncoder(NetworkEncoder):
     """An exported model: a folder of `model.onnx`, `tokenizer.json` and `config.json`, pooling inside the graph.
 
+    On a CPU one batch, a query say, has all threads; of many, each has one, which is faster for all of them together.
+
     Args:
         folder: the model's folder.
         options: None and `auto` stand for the model's own; what was fixed by the export cannot be chosen anew.
-        side: which of the model's prompts stands before a text, where it has any.
+        side: which of the model's prompts stands before a text, where it has any, and whether many batches are
+            expected, or single ones.
 
     Raises:
         ModelNotFoundError: there is no such folder. EncoderError: a file is missing or malformed, or the options do not
@@ -45,8 +52,12 @@ class OnnxEncoder(NetworkEncoder):
             prompt=prompt_of(config, side),
         )
         self._dropped = tokenizer.special_ids if options.special_terms == "drop" else []
-        self._session = _session(folder / "model.onnx", options)
-        width = self._session.get_outputs()[0].shape[-1]
+        self._file, self._device = folder / "model.onnx", options.device
+        self._threads = options.threads or _cores()
+        self._sessions: dict[int, Any] = {}  # by their threads; each holds the weights, so that most never get both
+        self._lock = Lock()
+        session = self._session(1 if side == "documents" else self._threads)
+        width = session.get_outputs()[0].shape[-1]
         if isinstance(width, int) and width < len(tokenizer.vocabulary):
             raise EncoderError(
                 f"{folder}: its tokenizer has {len(tokenizer.vocabulary):,} terms, the network {width:,}: tokenizer "
@@ -65,35 +76,53 @@ class OnnxEncoder(NetworkEncoder):
             top_terms=options.top_terms or config.get("top_terms"),
             min_weight=options.min_weight,
         )
-        on_gpu = "CUDAExecutionProvider" in self._session.get_providers()
-        batch_tokens = options.batch_tokens or (GPU_BATCH_TOKENS if on_gpu else CPU_BATCH_TOKENS)
-        super().__init__(tokenizer, identity, batch_tokens=batch_tokens)
+        on_gpu = "CUDAExecutionProvider" in session.get_providers()
+        super().__init__(
+            tokenizer,
+            identity,
+            batch_tokens=options.batch_tokens or (GPU_BATCH_TOKENS if on_gpu else CPU_BATCH_TOKENS),
+            batches_at_a_time=1 if on_gpu else self._threads,
+        )
 
-    def _weights(self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> NDArray[np.float32]:
+    def _weights(
+        self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64], *, alone: bool
+    ) -> NDArray[np.float32]:
         feed = {"input_ids": input_ids, "attention_mask": attention_mask}
-        weights: NDArray[np.float32] = self._session.run(["weights"], feed)[0]
+        weights: NDArray[np.float32] = self._session(self._threads if alone else 1).run(["weights"], feed)[0]
         if self._dropped:
             weights[:, self._dropped] = 0.0
         return weights
 
+    def _session(self, threads: int) -> Any:
+        """The graph, ready to run on so many threads."""
+        with self._lock:
+            if threads not in self._sessions:
+                self._sessions[threads] = _session(self._file, self._device, threads)
+            return self._sessions[threads]
 
-def _session(file: Path, options: EncoderOptions) -> Any:
-    """The graph, on the device that the options name.
+
+def _cores() -> int:
+    """The processor's cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _session(file: Path, device: str, threads: int) -> Any:
+    """The graph on a device.
 
     Raises:
-        EncoderError: it cannot be loaded, or not there.
+        EncoderError: it cannot be loaded, or there is no such device.
     """
     settings = onnxruntime.SessionOptions()
-    settings.intra_op_num_threads = options.threads or 0
+    settings.intra_op_num_threads = threads
     settings.log_severity_level = 3
-    providers = _providers(options.device)
+    providers = _providers(device)
     try:
         session = onnxruntime.InferenceSession(str(file), settings, providers=providers)
     except Exception as error:  # onnxruntime's own classes derive from Exception alone
         raise EncoderError(f"{file}: not a model that onnxruntime can load ({error})") from error
-    if options.device.startswith("cuda") and "CUDAExecutionProvider" not in session.get_providers():
+    if device.startswith("cuda") and "CUDAExecutionProvider" not in session.get_providers():
         # onnxruntime goes on with the CPU where the CUDA libraries do not load.
-        raise EncoderError(f"onnxruntime cannot use {options.device}: its CUDA libraries did not load")
+        raise EncoderError(f"onnxruntime cannot use {device}: its CUDA libraries did not load")
     if unknown := {each.name for each in session.get_inputs()} ^ {"input_ids", "attention_mask"}:
         raise EncoderError(
             f"{file}: its inputs are not input_ids and attention_mask ({', '.join(sorted(unknown))} differ); "

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import nn
 from transformers import AutoTokenizer
 
-from splade_lucene.encoding.encoder import CPU_BATCH_TOKENS, GPU_BATCH_TOKENS, NetworkEncoder
+from splade_lucene.encoding.encoder import GPU_BATCH_TOKENS, NetworkEncoder
 from splade_lucene.encoding.layouts import USUAL_MAX_LENGTH, Checkpoint, agreed
 from splade_lucene.encoding.model import SpladeModel, load_masked_lm
 from splade_lucene.encoding.options import EncoderOptions
@@ -18,6 +18,7 @@ from splade_lucene.encoding.tokenizer import Tokenizer
 from splade_lucene.errors import EncoderError
 from splade_lucene.vectors import EncoderIdentity
 
+CPU_BATCH_TOKENS = 1_024  # more leave the processor's cache, which slows the network down
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -83,7 +84,9 @@ class TorchEncoder(NetworkEncoder):
         batch_tokens = options.batch_tokens or (CPU_BATCH_TOKENS if self.device == "cpu" else GPU_BATCH_TOKENS)
         super().__init__(tokenizer, identity, batch_tokens=batch_tokens)
 
-    def _weights(self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> NDArray[np.float32]:
+    def _weights(
+        self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64], *, alone: bool
+    ) -> NDArray[np.float32]:
         with torch.inference_mode():
             inputs = (torch.from_numpy(each).to(self.device) for each in (input_ids, attention_mask))
             return self.model(*inputs).float().cpu().numpy()  # type: ignore[no-any-return]

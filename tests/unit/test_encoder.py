@@ -25,21 +25,39 @@ SAID = [
 class SmallNetwork(NetworkEncoder):
     """The weight of a term is how often it stands there; it has room for so many tokens at a time."""
 
-    def __init__(self, room: int, error: Exception | None = None) -> None:
+    def __init__(self, room: int, error: Exception | None = None, *, batches_at_a_time: int = 1) -> None:
         tokenizer = tiny_tokenizer()
         identity = EncoderIdentity("small", "0", tokenizer.vocabulary.fingerprint, tokenizer.max_length, "none")
-        super().__init__(tokenizer, identity, batch_tokens=160)
+        super().__init__(tokenizer, identity, batch_tokens=160, batches_at_a_time=batches_at_a_time)
         self.room = room
         self.error = error or RuntimeError(SAID[0])
         self.shapes: list[tuple[int, ...]] = []
 
-    def _weights(self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> NDArray[np.float32]:
+    def _weights(
+        self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64], *, alone: bool
+    ) -> NDArray[np.float32]:
         if input_ids.size > self.room:
             raise self.error
         self.shapes.append(input_ids.shape)
         found = np.zeros((len(input_ids), len(self.vocabulary)), dtype=np.float32)
         np.add.at(found, (np.arange(len(input_ids))[:, None], input_ids), attention_mask)
         return found
+
+
+def test_batches_in_threads_are_the_same() -> None:
+    one, many = SmallNetwork(10_000), SmallNetwork(10_000, batches_at_a_time=3)
+    for network in (one, many):
+        network.batch_tokens = 8
+    assert many.encode(TEXTS * 9) == one.encode(TEXTS * 9)
+    assert len(many.shapes) == len(one.shapes) > 9
+    assert many.encode([]) == one.encode([])
+
+
+def test_an_error_in_a_thread_is_raised() -> None:
+    network = SmallNetwork(0, ValueError("broken"), batches_at_a_time=2)
+    network.batch_tokens = 8
+    with pytest.raises(ValueError, match="broken"):
+        network.encode(TEXTS * 9)
 
 
 class AllocationError(Exception):
