@@ -1,4 +1,4 @@
-"""Speed, measured beside the peers in the same process: `python -m benchmarks.index`, `python -m benchmarks.search`.
+"""Speed, measured beside the peers: `python -m benchmarks.index`, `.search`, `.encode`; what they need: `.encode_memory`.
 
 Only this package measures time; no test asserts one.
 """

@@ -12,8 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
-from splade_lucene.lucene import jvm
-
 Figure = float | str | None
 Row = Mapping[str, Figure]
 
@@ -43,7 +41,9 @@ def rounds(ways: Mapping[str, Callable[[], Times]], repeats: int) -> dict[str, l
 
 
 def machine() -> dict[str, Figure]:
-    """What a figure depends on."""
+    """What a figure depends on, of those that Java takes part in."""
+    from splade_lucene.lucene import jvm  # starts it, which the other benchmarks do without
+
     java = jvm.find_java()
     return {
         "cores": os.cpu_count(),
