@@ -1,6 +1,7 @@
 """Fixtures and options that all tests share."""
 
 import os
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
@@ -18,6 +19,9 @@ from tests.helpers import ROOT, weights
 # SIGSEGV from the JVM, and the JVM lives on catching its own.
 if TYPE_CHECKING:
     from splade_lucene.lucene.index import ImpactIndex
+
+# A shell that starts the suite in the background lets it ignore SIGINT, and so would the processes that tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test reaches for a model hub by mistake
 
