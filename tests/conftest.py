@@ -20,7 +20,7 @@ from tests.helpers import ROOT, weights
 if TYPE_CHECKING:
     from splade_lucene.lucene.index import ImpactIndex
 
-# A shell that starts the suite in the background lets it ignore SIGINT, and so would the processes that tests interrupt.
+# A shell that starts the suite in the background lets it ignore SIGINT, and so would what the tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test reaches for a model hub by mistake
