@@ -11,7 +11,8 @@ skipped; passages hold every word of their document.
 import gzip
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -112,6 +113,17 @@ def check_ids(ids: Iterable[str], *, where: str) -> None:
         if problem:
             shown = repr(given if len(given) <= 40 else given[:40] + "…")
             raise FormatError(f"{where}: the id {shown} {problem}; ids are 1 to {MAX_ID_BYTES:,} bytes without spaces")
+
+
+def check_unique(ids: Sequence[str], *, where: str) -> None:
+    """Refuse an id that stands there twice.
+
+    Raises:
+        FormatError: naming the id and `where` it was found.
+    """
+    if len(set(ids)) != len(ids):
+        twice = next(given for given, count in Counter(ids).items() if count > 1)
+        raise FormatError(f"{where}: the id {twice!r} stands there twice")
 
 
 def id_problem(given: str) -> str | None:

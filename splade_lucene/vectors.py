@@ -16,8 +16,8 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from splade_lucene.datasets import check_ids
-from splade_lucene.errors import ConfigError, FormatError, WeightError
+from splade_lucene.datasets import check_ids, check_unique
+from splade_lucene.errors import ConfigError, WeightError
 
 TermWeights = dict[str, float]
 """One vector as a person reads it: term → weight."""
@@ -105,9 +105,7 @@ class _Rows:
         if self.indptr[0] != 0 or (np.diff(self.indptr) < 0).any():
             raise ValueError(f"{where}: indptr must start at 0 and never fall")
         check_ids(self.ids, where=where)
-        if len(set(self.ids)) != len(self.ids):
-            twice = next(given for given, count in Counter(self.ids).items() if count > 1)
-            raise FormatError(f"{where}: the id {twice!r} stands there twice")
+        check_unique(self.ids, where=where)
         if len(self.terms) and not (0 <= self.terms.min() and self.terms.max() < len(self.vocabulary)):
             raise ValueError(f"{where}: term ids must be in [0, {len(self.vocabulary)})")
         ascends = np.diff(self.terms) > 0

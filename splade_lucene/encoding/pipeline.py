@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import count, islice
 from pathlib import Path
 
-from splade_lucene.datasets import Doc, Passages, Query
+from splade_lucene.datasets import Doc, Passages, Query, check_unique
 from splade_lucene.encoding.encoder import TextEncoder
 from splade_lucene.encoding.tokenizer import Tokens
 from splade_lucene.errors import ConfigError, EncoderError
@@ -81,6 +81,7 @@ def encode_collection(
     Raises:
         ConfigError: the folder was begun with another model, from other texts or with other options, or holds other
             files.
+        FormatError: a doc_id stands twice in a shard.
         EncoderError: the model gives the texts of the first shard not one term.
         WeightError: a weight is NaN or infinite, or does not fit what is stored; the run can be taken up again.
     """
@@ -174,6 +175,7 @@ def _windows(encoder: TextEncoder, records: Iterable[Doc | Query], folder: Vecto
         shard = list(islice(remaining, folder.shard_size))
         if not shard:
             return None
+        check_unique([record[0] for record in shard], where=folder.source)  # before the network spends hours on it
         number = next(numbers)
         place = folder.place(number)
         wanted = place is not None and place >= len(folder.shards)

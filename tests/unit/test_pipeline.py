@@ -91,6 +91,15 @@ def refusal(
     return str(refused.value)
 
 
+def test_a_doc_id_that_stands_there_twice_is_refused_before_it_is_encoded(tmp_path: Path) -> None:
+    class Unused(ScalingEncoder):
+        def encode_tokens(self, *arguments: Any, **more: Any) -> TermVectors:
+            raise AssertionError
+
+    with pytest.raises(FormatError, match="toy: the id 'd1' stands there twice"):
+        run(tmp_path / "v", Unused(2.0), [Doc("d1", "", "cat"), Doc("d1", "", "dog")])
+
+
 @pytest.fixture
 def undisturbed(tmp_path: Path) -> Path:
     run(tmp_path / "undisturbed")
@@ -435,9 +444,9 @@ def test_what_a_short_name_does_not_show_is_named(undisturbed: Path) -> None:
 
 
 @pytest.mark.parametrize("changed", [0, 3, 4, 22])
-@pytest.mark.parametrize("doc", [Doc("d0", "", "another text"), Doc("another-id", "", "cat")])
-def test_other_texts_are_refused(undisturbed: Path, changed: int, doc: Doc) -> None:
-    others = [*DOCUMENTS[:changed], doc, *DOCUMENTS[changed + 1 :]]
+@pytest.mark.parametrize("change", [{"text": "another text"}, {"doc_id": "another-id"}], ids=str)
+def test_other_texts_are_refused(undisturbed: Path, changed: int, change: dict[str, str]) -> None:
+    others = [*DOCUMENTS[:changed], DOCUMENTS[changed]._replace(**change), *DOCUMENTS[changed + 1 :]]
     said = refusal(undisturbed, documents=others, source="other.jsonl")
     assert "was begun from other texts than other.jsonl (it was begun from toy) has now" in said
 
