@@ -186,7 +186,7 @@ def _traced(network: SpladeModel) -> onnx_ir.Model:
         )
         assert program is not None
         optimizer.optimize_ir(program.model)
-    return _sums_apart(program.model)
+    return _bare(_sums_apart(program.model))
 
 
 def _sums_apart(graph: onnx_ir.Model) -> onnx_ir.Model:
@@ -194,6 +194,15 @@ def _sums_apart(graph: onnx_ir.Model) -> onnx_ir.Model:
     for node in graph.graph:
         if node.op_type == "Add" and any(use.node.op_type == "LayerNormalization" for use in node.outputs[0].uses()):
             node.op_type = "Sum"
+    return graph
+
+
+def _bare(graph: onnx_ir.Model) -> onnx_ir.Model:
+    """Without the exporter's notes, which name the files of this machine."""
+    values = [value for node in graph.graph for value in node.outputs]
+    for noted in (graph, graph.graph, *graph.graph, *values, *graph.graph.inputs, *graph.graph.initializers.values()):
+        noted.metadata_props.clear()
+        noted.doc_string = None
     return graph
 
 

@@ -20,7 +20,7 @@ from splade_lucene.encoding.parity import GATES, Gate, compare_encoders
 from splade_lucene.encoding.table_encoder import IdfEncoder
 from splade_lucene.errors import ConfigError, EncoderError
 from tests.checkpoints import FAMILIES, MAX_LENGTH, add_opensearch_tables, add_sparse_encoder_files, make_bert
-from tests.helpers import WORDS, as_rows
+from tests.helpers import ROOT, WORDS, as_rows
 
 TEXTS = ["the black cat and the brown dog fly over the moon", "", "a fox", " ".join(WORDS * 30), "fish"]
 # Random networks of 32 dimensions lose more to 8 bits than trained ones of some hundred.
@@ -99,6 +99,15 @@ def test_the_folder_says_what_was_measured(exported: Callable[[str, ExportPrecis
     assert config["parity"]["top10_overlap"] > 0.999
     assert config["parity"]["texts"] > 100
     assert {"splade-lucene", "torch", "onnxruntime"} <= config["made_with"].keys()
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_no_path_of_this_machine_is_in_the_graph(
+    exported: Callable[[str, ExportPrecision], Path], precision: ExportPrecision
+) -> None:
+    graph = (exported("bert", precision) / "model.onnx").read_bytes()
+    assert str(Path(onnx.__file__).parent.parent).encode() not in graph
+    assert str(ROOT).encode() not in graph
 
 
 def test_what_a_layout_says_is_in_the_export(tmp_path: Path) -> None:
