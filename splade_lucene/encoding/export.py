@@ -148,7 +148,7 @@ def _export(
     reference.tokenizer.save(folder / "tokenizer.json")
     config = _config(reference, precision) | said
     _write_config(folder, config)
-    parity = compare_encoders(reference, OnnxEncoder(folder, EncoderOptions(special_terms="keep")))
+    parity = compare_encoders(reference, OnnxEncoder(folder, EncoderOptions(device="cpu", special_terms="keep")))
     GATES[precision].check(parity)
     _write_config(folder, config | {"top_terms": checkpoint.top_terms, "parity": asdict(parity)})
     return parity

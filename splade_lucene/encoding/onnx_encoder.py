@@ -77,6 +77,8 @@ class OnnxEncoder(NetworkEncoder):
             min_weight=options.min_weight,
         )
         on_gpu = "CUDAExecutionProvider" in session.get_providers()
+        if on_gpu:  # where the processor's threads do not matter
+            self._sessions = dict.fromkeys((1, self._threads), session)
         super().__init__(
             tokenizer,
             identity,

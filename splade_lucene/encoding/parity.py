@@ -28,7 +28,7 @@ _DOCUMENTED = """
 argparse cmath cmd collections.abc configparser contextlib copy csv datetime decimal difflib doctest email fileinput
 fractions getopt gettext heapq http.client http.cookies imaplib json locale logging optparse pdb pickle pickletools
 platform poplib pprint profile random re sched shelve shlex smtplib socket sqlite3 statistics string struct subprocess
-tarfile textwrap threading timeit tokenize trace turtle unittest urllib.parse urllib.request uuid weakref xml.sax
+tarfile textwrap threading timeit tokenize trace unittest urllib.parse urllib.request uuid weakref xml.sax
 zipfile
 """
 
@@ -117,11 +117,23 @@ def compare_encoders(reference: TextEncoder, other: TextEncoder, texts: Sequence
 
 
 def sample_texts(count: int = SAMPLE_SIZE) -> list[str]:
-    """Paragraphs of the standard library's documentation, evenly taken, then an empty text and a long one."""
-    documentation = [importlib.import_module(name).__doc__ or "" for name in _DOCUMENTED.split()]
-    paragraphs = [" ".join(part.split()) for text in documentation for part in text.split("\n\n")]
+    """Paragraphs of the standard library's documentation, evenly taken, then an empty text and a long one.
+
+    Raises:
+        EncoderError: this Python runs without documentation strings, so that nothing would be compared.
+    """
+    paragraphs = [" ".join(part.split()) for name in _DOCUMENTED.split() for part in _documentation(name).split("\n\n")]
     prose = [text for text in paragraphs if len(text.split()) >= 4]
+    if len(prose) < count:
+        raise EncoderError("the standard library's documentation, the texts to compare with, is missing: no python -OO")
     return [*prose[:: max(1, len(prose) // count)][:count], "", " ".join(prose[:40])]
+
+
+def _documentation(module: str) -> str:
+    try:
+        return importlib.import_module(module).__doc__ or ""
+    except ImportError:  # a Python that was built without SQLite, say
+        return ""
 
 
 def _matrix(vectors: TermVectors | ImpactVectors, values: NDArray[Any]) -> csr_array:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from splade_lucene.encoding import parity
 from splade_lucene.encoding.parity import Gate, Parity, compare_encoders, sample_texts
 from splade_lucene.encoding.table_encoder import IdfEncoder
 from splade_lucene.errors import EncoderError
@@ -49,6 +50,12 @@ def test_a_gate_names_what_was_missed() -> None:
         Gate(0.01, 0.9, largest_difference=0.4).check(parity)
     with pytest.raises(EncoderError, match="relative difference nan"):
         Gate(0.01, 0.5).check(Parity(10, 0.5, np.nan, 1.0, 1.0))
+
+
+def test_nothing_to_compare_is_no_parity(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parity, "_DOCUMENTED", "a_module_that_is_not_there")
+    with pytest.raises(EncoderError, match="documentation"):
+        sample_texts()
 
 
 def test_the_sample_is_of_real_sentences() -> None:
