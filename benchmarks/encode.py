@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from benchmarks.engines import ENGINES, READY, Loaded, Ours, prepare
+from benchmarks.encoders import ENGINES, READY, Loaded, Ours, prepare
 from benchmarks.report import Figure, Report, Row, Times, rounds, timed
 from benchmarks.texts import DOCUMENT_TOKENS, QUERY_TOKENS, Texts, choose
 from splade_lucene.datasets import read_documents, read_qrels, read_queries
@@ -84,7 +84,7 @@ def _alone(name: str, models: Path, *work: str) -> list[tuple[float, str]]:
     with (
         tempfile.TemporaryFile("w+") as said,
         subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.engines", name, str(models), *work],
+            [sys.executable, "-m", "benchmarks.encoders", name, str(models), *work],
             cwd=ROOT,
             env=environment,
             stdout=subprocess.PIPE,

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import encode
-from benchmarks.engines import ENGINES, Loaded, prepare
+from benchmarks.encoders import ENGINES, Loaded, prepare
 from benchmarks.texts import Texts, choose
 from splade_lucene.encoding.tokenizer import Tokenizer
 from tests.checkpoints import make_bert

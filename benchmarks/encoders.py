@@ -1,7 +1,7 @@
 """The engines that `benchmarks.encode` compares, and the folders that they load the same weights from.
 
-    python -m benchmarks.engines ENGINE MODELS --query TEXT     says READY once there is the query's vector
-    python -m benchmarks.engines ENGINE MODELS --texts FILE     prints the peak of memory over encoding a JSON list
+    python -m benchmarks.encoders ENGINE MODELS --query TEXT     says READY once there is the query's vector
+    python -m benchmarks.encoders ENGINE MODELS --texts FILE     prints the peak of memory over encoding a JSON list
 
 runs one engine in an interpreter of its own. Law: importing this module imports nothing heavy; each engine imports its
 own libraries when it is loaded, so that a fresh interpreter pays for one engine alone.
@@ -306,7 +306,7 @@ def _peak_mb(device: str) -> float:
 
 def main() -> None:
     """One engine in an interpreter of its own."""
-    parser = ArgumentParser("benchmarks.engines")
+    parser = ArgumentParser("benchmarks.encoders")
     parser.add_argument("engine", choices=list(ENGINES))
     parser.add_argument("models", type=Path)
     work = parser.add_mutually_exclusive_group(required=True)
