@@ -20,7 +20,8 @@ from benchmarks import collection
 from benchmarks.collection import Collection
 from benchmarks.report import Report, Row, Times, machine, rounds, timed
 from splade_lucene.lucene.anserini import index_collection
-from splade_lucene.lucene.index import ImpactIndex, IndexOptions
+from splade_lucene.lucene.build import IndexOptions
+from splade_lucene.lucene.index import ImpactIndex
 from splade_lucene.quantization import Quantizer
 from splade_lucene.vector_files import Shard, VectorFolder, read_vectors, write_jsonl
 from splade_lucene.vectors import EncoderIdentity, ImpactVectors, TermVectors, Vocabulary

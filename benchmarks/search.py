@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from benchmarks import collection
 from benchmarks.pyserini_search import Found, LuceneSearcher, PyseriniSearcher
 from benchmarks.report import Report, Row, machine, rounds, timed
-from splade_lucene.lucene.index import ImpactIndex, IndexOptions
+from splade_lucene.lucene.build import IndexOptions
+from splade_lucene.lucene.index import ImpactIndex
 from splade_lucene.lucene.searcher import Searcher
 from splade_lucene.quantization import Quantizer
 from splade_lucene.runs import Hits

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from splade_lucene.encoding.torch_encoder import TorchEncoder
     from splade_lucene.errors import SpladeLuceneError
     from splade_lucene.evaluation.measures import evaluate
-    from splade_lucene.lucene.index import ImpactIndex, IndexOptions
+    from splade_lucene.lucene.build import IndexOptions
+    from splade_lucene.lucene.index import ImpactIndex
     from splade_lucene.lucene.searcher import Searcher
     from splade_lucene.quantization import Quantizer
     from splade_lucene.runs import Hit, read_run, write_run
@@ -34,7 +35,7 @@ _HOME = {
     "Hit": "runs",
     "IdfEncoder": "encoding.table_encoder",
     "ImpactIndex": "lucene.index",
-    "IndexOptions": "lucene.index",
+    "IndexOptions": "lucene.build",
     "OnnxEncoder": "encoding.onnx_encoder",
     "Passages": "datasets",
     "PyseriniQueryEncoder": "encoding.encoder",

@@ -344,7 +344,8 @@ def index(
 ) -> None:
     """Write vectors as a Lucene impact index that Pyserini and Anserini can search too."""
     from splade_lucene.datasets import read_documents
-    from splade_lucene.lucene.index import ImpactIndex, IndexOptions
+    from splade_lucene.lucene.build import IndexOptions
+    from splade_lucene.lucene.index import ImpactIndex
     from splade_lucene.terminal import counted, note
     from splade_lucene.vector_files import open_vectors, read_vectors
 

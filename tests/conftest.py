@@ -145,7 +145,8 @@ def toy_index(
     toy_corpus: dict[str, str], toy_rows: dict[str, Counter[str]], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator["ImpactIndex"]:
     """The toy corpus in Lucene, with its texts."""
-    from splade_lucene.lucene.index import ImpactIndex, IndexOptions
+    from splade_lucene.lucene.build import IndexOptions
+    from splade_lucene.lucene.index import ImpactIndex
 
     options = IndexOptions(quantizer=Quantizer(1), threads=1)
     path = tmp_path_factory.mktemp("indexes") / "toy"

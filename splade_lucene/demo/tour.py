@@ -19,7 +19,8 @@ from splade_lucene.errors import ImpactIndexError
 from splade_lucene.evaluation.measures import Comparison, Evaluation, compare, evaluate
 from splade_lucene.files import cache_folder, writing_text
 from splade_lucene.lucene import anserini
-from splade_lucene.lucene.index import ImpactIndex, IndexOptions
+from splade_lucene.lucene.build import IndexOptions
+from splade_lucene.lucene.index import ImpactIndex
 from splade_lucene.lucene.searcher import Searcher
 from splade_lucene.runs import Hits
 from splade_lucene.vector_files import VectorFolder

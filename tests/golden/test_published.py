@@ -8,7 +8,8 @@ import pytest
 
 from splade_lucene.datasets import Qrel, read_qrels
 from splade_lucene.evaluation.measures import evaluate
-from splade_lucene.lucene.index import ImpactIndex, IndexOptions
+from splade_lucene.lucene.build import IndexOptions
+from splade_lucene.lucene.index import ImpactIndex
 from splade_lucene.lucene.searcher import Searcher
 from splade_lucene.quantization import Quantizer
 from splade_lucene.runs import Hits, Run

@@ -55,7 +55,8 @@ def nfcorpus_index(
     nfcorpus_documents: list[TermVectors], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator["ImpactIndex"]:
     """The documents in Lucene, by the plain road: one thread, one segment."""
-    from splade_lucene.lucene.index import ImpactIndex, IndexOptions
+    from splade_lucene.lucene.build import IndexOptions
+    from splade_lucene.lucene.index import ImpactIndex
 
     path = tmp_path_factory.mktemp("indexes") / "nfcorpus"
     with ImpactIndex.build(path, nfcorpus_documents, IndexOptions(Quantizer(1), threads=1)) as index:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from splade_lucene.errors import IncompleteIndexError, SearchError
-from splade_lucene.lucene.index import ImpactIndex, IndexOptions
+from splade_lucene.lucene.build import IndexOptions
+from splade_lucene.lucene.index import ImpactIndex
 from splade_lucene.lucene.searcher import Searcher
 from splade_lucene.quantization import Quantizer
 from splade_lucene.vectors import Vocabulary

@@ -14,7 +14,8 @@ import pytest
 
 from splade_lucene.encoding.encoder import load_encoder
 from splade_lucene.lucene import anserini, jvm
-from splade_lucene.lucene.index import ImpactIndex, IndexOptions
+from splade_lucene.lucene.build import IndexOptions
+from splade_lucene.lucene.index import ImpactIndex
 from splade_lucene.lucene.searcher import Searcher
 from splade_lucene.quantization import Quantizer
 from splade_lucene.runs import Run, write_run

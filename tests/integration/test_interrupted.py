@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from splade_lucene.lucene.index import ImpactIndex, IndexOptions
+from splade_lucene.lucene.build import IndexOptions
+from splade_lucene.lucene.index import ImpactIndex
 from splade_lucene.quantization import Quantizer
 from splade_lucene.vector_files import Shard, VectorFolder
 from splade_lucene.vectors import EncoderIdentity, TermVectors, Vocabulary

@@ -11,8 +11,10 @@ import pytest
 from splade_lucene.datasets import Passages, document_of
 from splade_lucene.encoding.table_encoder import IdfEncoder
 from splade_lucene.errors import FormatError, IndexMismatchError, IndexNotFoundError, SearchError, WeightError
+from splade_lucene.lucene.build import IndexOptions
 from splade_lucene.lucene.explain import Contribution
-from splade_lucene.lucene.index import Form, ImpactIndex, IndexOptions
+from splade_lucene.lucene.index import ImpactIndex
+from splade_lucene.lucene.manifest import Form
 from splade_lucene.lucene.searcher import Searcher
 from splade_lucene.quantization import Quantizer
 from splade_lucene.vectors import Vocabulary
