@@ -21,9 +21,14 @@ if TYPE_CHECKING:
     from splade_lucene.encoding.torch_encoder import TorchEncoder
     from splade_lucene.errors import SpladeLuceneError
     from splade_lucene.evaluation.measures import evaluate
+    from splade_lucene.fusion import Fusion, reciprocal_rank_fusion, weighted_sum
     from splade_lucene.lucene.build import IndexOptions
+    from splade_lucene.lucene.feedback import Feedback
     from splade_lucene.lucene.index import ImpactIndex
+    from splade_lucene.lucene.options import SearchOptions
     from splade_lucene.lucene.searcher import Searcher
+    from splade_lucene.lucene.writer import ImpactWriter
+    from splade_lucene.pruning import Pruning
     from splade_lucene.quantization import Quantizer
     from splade_lucene.runs import Hit, read_run, write_run
     from splade_lucene.vector_files import read_vectors
@@ -32,14 +37,19 @@ if TYPE_CHECKING:
 _HOME = {
     "CollectionOptions": "encoding.pipeline",
     "EncoderOptions": "encoding.options",
+    "Feedback": "lucene.feedback",
+    "Fusion": "fusion",
     "Hit": "runs",
     "IdfEncoder": "encoding.table_encoder",
     "ImpactIndex": "lucene.index",
+    "ImpactWriter": "lucene.writer",
     "IndexOptions": "lucene.build",
     "OnnxEncoder": "encoding.onnx_encoder",
     "Passages": "datasets",
+    "Pruning": "pruning",
     "PyseriniQueryEncoder": "encoding.encoder",
     "Quantizer": "quantization",
+    "SearchOptions": "lucene.options",
     "Searcher": "lucene.searcher",
     "SpladeLuceneError": "errors",
     "TermVectors": "vectors",
@@ -51,20 +61,27 @@ _HOME = {
     "load_encoder": "encoding.encoder",
     "read_run": "runs",
     "read_vectors": "vector_files",
+    "reciprocal_rank_fusion": "fusion",
+    "weighted_sum": "fusion",
     "write_run": "runs",
 }
 
 __all__ = [
     "CollectionOptions",
     "EncoderOptions",
+    "Feedback",
+    "Fusion",
     "Hit",
     "IdfEncoder",
     "ImpactIndex",
+    "ImpactWriter",
     "IndexOptions",
     "OnnxEncoder",
     "Passages",
+    "Pruning",
     "PyseriniQueryEncoder",
     "Quantizer",
+    "SearchOptions",
     "Searcher",
     "SpladeLuceneError",
     "TermVectors",
@@ -76,6 +93,8 @@ __all__ = [
     "load_encoder",
     "read_run",
     "read_vectors",
+    "reciprocal_rank_fusion",
+    "weighted_sum",
     "write_run",
 ]
 

@@ -12,7 +12,7 @@ import gzip
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -137,7 +137,7 @@ def id_problem(given: str) -> str | None:
     return None
 
 
-def field(record: dict[str, Any], names: tuple[str, ...], *, where: str, default: str | None = None) -> str:
+def field(record: Mapping[str, Any], names: tuple[str, ...], *, where: str, default: str | None = None) -> str:
     """The first of `names` that the record has, as a string.
 
     Raises:
@@ -165,27 +165,49 @@ def read_documents(source: str) -> Iterator[Doc]:
     Raises:
         FormatError: a record is malformed. ConfigError: the INPUT is neither file, folder nor ir_datasets id.
     """
+    return (doc for _, doc, _ in _read_document_records(source))
+
+
+def read_fields(
+    source: str, names: Iterable[str], passages: Passages | None = None
+) -> Iterator[tuple[str, dict[str, str]]]:
+    """(doc_id, {field: value}) of the documents of an INPUT, or of their passages, streamed.
+
+    The fields are `text`, `title` where it is not empty, both as `read_documents` gives them, and those named that a
+    record has.
+
+    Raises:
+        FormatError: as `read_documents`; also for a named field that is neither a string nor a whole number.
+    """
+    others = sorted(set(names) - {"title", "text"})
+    for where, doc, record in _read_document_records(source):
+        fields = {"title": doc.title} if doc.title else {}
+        fields |= {name: field(record, (name,), where=where) for name in others if record.get(name) is not None}
+        for each in passages.cut([doc]) if passages else [doc]:
+            yield each.doc_id, {**fields, "text": each.text}
+
+
+def _read_document_records(source: str) -> Iterator[tuple[str, Doc, Mapping[str, Any]]]:
+    """(where it stands, document, all that its record has), streamed."""
     path = Path(source)
     if path.is_dir():
         path = _beir_file(path, "corpus.jsonl")
     if not _is_file_name(path):
-        for doc in _ir_dataset(source, "docs").docs_iter():
-            text, title = doc.default_text(), getattr(doc, "title", "")
-            is_beir = bool(title) and text == f"{title} {doc.text}"  # else its text is more than these two
-            yield Doc(doc.doc_id, title, doc.text) if is_beir else Doc(doc.doc_id, "", text)
+        for record in _ir_dataset(source, "docs").docs_iter():
+            text, title = record.default_text(), getattr(record, "title", "")
+            is_beir = bool(title) and text == f"{title} {record.text}"  # else its text is more than these two
+            doc = Doc(record.doc_id, title, record.text) if is_beir else Doc(record.doc_id, "", text)
+            yield f"{source}: {doc.doc_id}", doc, record._asdict()
     elif kind(path) == ".tsv":
         for where, columns in _read_tsv(path, (2, 3)):
             check_ids(columns[:1], where=where)
-            yield Doc(columns[0], columns[1] if len(columns) == 3 else "", columns[-1])
+            yield where, Doc(columns[0], columns[1] if len(columns) == 3 else "", columns[-1]), {}
     else:
         for where, record in read_json_lines(path):
             doc_id = field(record, ("_id", "id", "doc_id"), where=where)
             check_ids([doc_id], where=where)
-            yield Doc(
-                doc_id,
-                field(record, ("title",), where=where, default=""),
-                field(record, ("text", "contents"), where=where),
-            )
+            title = field(record, ("title",), where=where, default="")
+            yield where, Doc(doc_id, title, field(record, ("text", "contents"), where=where)), record
 
 
 def read_queries(source: str) -> Iterator[Query]:

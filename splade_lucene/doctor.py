@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from splade_lucene import __version__
 from splade_lucene.errors import SpladeLuceneError
@@ -22,8 +23,8 @@ class Finding:
     needed: bool = True
 
 
-def examine() -> list[Finding]:
-    """Look at everything; nothing is changed and nothing is fetched."""
+def examine(index: Path | None = None) -> list[Finding]:
+    """Look at everything, and at every file of an index; nothing is changed and nothing is fetched."""
     return [
         Finding("splade-lucene", f"{__version__}, Python {platform.python_version()} in {sys.prefix}"),
         *_guarded("Java", _java),
@@ -33,6 +34,7 @@ def examine() -> list[Finding]:
         _package("torch", _torch_devices),
         _package("transformers", lambda: ""),
         _hub(),
+        *(_guarded("index", lambda: _index(index)) if index is not None else []),
     ]
 
 
@@ -54,6 +56,14 @@ def _lucene() -> Iterator[Finding]:
     found = jvm.versions()
     yield Finding("Lucene", f"{found['lucene']} in {jvm.pyserini_jar().name}")
     yield Finding("heap", f"{jvm.max_heap_gb():.1f} GiB at most; {jvm.OPTIONS_VARIABLE}=-Xmx8g changes it")
+
+
+def _index(path: Path) -> Iterator[Finding]:
+    from splade_lucene.lucene.index import ImpactIndex
+
+    with ImpactIndex(path) as index:
+        index.check()
+        yield Finding("index", f"{path}: {len(index):,} documents in {index.segments} segments, all files whole")
 
 
 def _default_model() -> Iterator[Finding]:

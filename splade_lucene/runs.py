@@ -26,11 +26,19 @@ class Hit(NamedTuple):
 
 
 class Hits(Sequence[Hit]):
-    """The hits of one query, best first, in two columns: `doc_ids` (list) and `scores` (int64 or float64 array)."""
+    """The hits of one query, best first, in two columns: `doc_ids` (list) and `scores` (int64 or float64 array).
 
-    def __init__(self, doc_ids: list[str], scores: NDArray[Any]) -> None:
+    postings_read: how many postings the search read for them; None where that was not counted. cut: it ran to a limit
+    that it was given, so that there may be better hits.
+    """
+
+    def __init__(
+        self, doc_ids: list[str], scores: NDArray[Any], *, postings_read: int | None = None, cut: bool = False
+    ) -> None:
         self.doc_ids = doc_ids
         self.scores = scores
+        self.postings_read = postings_read
+        self.cut = cut
 
     def __len__(self) -> int:
         return len(self.doc_ids)
@@ -41,7 +49,7 @@ class Hits(Sequence[Hit]):
     def __getitem__(self, index: slice) -> "Hits": ...
     def __getitem__(self, index: int | slice) -> "Hit | Hits":
         if isinstance(index, slice):
-            return Hits(self.doc_ids[index], self.scores[index])
+            return Hits(self.doc_ids[index], self.scores[index], postings_read=self.postings_read, cut=self.cut)
         return Hit(self.doc_ids[index], self.scores[index].item())
 
     def __iter__(self) -> Iterator[Hit]:
@@ -74,16 +82,21 @@ def fold_passages(passages: Hits, k: int, *, all_known: bool) -> Hits | None:
 
     A passage that is not here scores at most what the last one scores: documents above that are sure.
     """
-    best: dict[str, int] = {}
+    best: dict[str, float] = {}
     for doc_id, score in zip(map(document_of, passages.doc_ids), passages.scores.tolist(), strict=True):
         best.setdefault(doc_id, score)
     if not all_known:
-        bar = int(passages.scores[-1])
+        bar = passages.scores[-1].item()
         best = {doc_id: score for doc_id, score in best.items() if score > bar}
         if len(best) < k:
             return None
     folded = ranked(best, k)
-    return Hits([hit.doc_id for hit in folded], np.array([hit.score for hit in folded], dtype=passages.scores.dtype))
+    return Hits(
+        [hit.doc_id for hit in folded],
+        np.array([hit.score for hit in folded], dtype=passages.scores.dtype),
+        postings_read=passages.postings_read,
+        cut=passages.cut,
+    )
 
 
 def strictly_decreasing(scores: NDArray[Any]) -> NDArray[np.float32]:

@@ -110,7 +110,7 @@ def show_hits(query: str, hits: "Hits", texts: Mapping[str, str | None]) -> None
     """Hits for a person: score, doc_id and, where the text is known, how it begins."""
     out.print(Text(f"\n{query}", style="bold"))
     if not hits:
-        out.print(Text("nothing found: the index has none of the question's terms", style="dim"))
+        out.print(Text("nothing found: no document that was searched has a term of the question", style="dim"))
     made = Table(box=None, pad_edge=False, show_header=False, expand=True)
     for name in ("rank", "score"):
         made.add_column(name, justify="right", no_wrap=True)
@@ -118,7 +118,8 @@ def show_hits(query: str, hits: "Hits", texts: Mapping[str, str | None]) -> None
     made.add_column("text", no_wrap=True, ratio=1)
     for rank, hit in enumerate(hits, start=1):
         text = " ".join((texts.get(hit.doc_id) or "").split())
-        made.add_row(str(rank), f"{hit.score:,}", Text(hit.doc_id), Text(text[:200], style="dim"))
+        score = f"{hit.score:,}" if isinstance(hit.score, int) else f"{hit.score:.4f}"
+        made.add_row(str(rank), score, Text(hit.doc_id), Text(text[:200], style="dim"))
     out.print(made)
 
 

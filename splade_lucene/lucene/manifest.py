@@ -8,6 +8,7 @@ from typing import Literal
 from splade_lucene import __version__
 from splade_lucene.datasets import Passages
 from splade_lucene.errors import ConfigError, CorruptIndexError, IndexMismatchError
+from splade_lucene.pruning import Pruning
 from splade_lucene.vectors import EncoderIdentity
 
 Form = Literal["impacts", "repeat"]
@@ -19,6 +20,11 @@ class Manifest:
 
     unaskable_terms: index terms that our queries reach and Pyserini's do not, since its analyzer parts queries at white
     space; `vector_files.is_repeatable` has the rule. passages: how documents were cut, None where they were not.
+    pruning: which postings were written, None where all were; it took pruned_postings, and emptied_documents lost all
+    of theirs (they count among the empty ones). stored: the fields that are kept of texts; None where an index does not
+    say, being of format 2. bm25: whether texts are searched by BM25 too. blocks: whether it is to have block files. An
+    index that was changed since it was built counts its documents, empty ones and postings anew, and adds to all other
+    counts.
     """
 
     scale: float
@@ -31,9 +37,15 @@ class Manifest:
     versions: dict[str, str]
     unaskable_terms: int = 0
     passages: Passages | None = None
-    format_version: int = 2
+    pruning: Pruning | None = None
+    pruned_postings: int = 0
+    emptied_documents: int = 0
+    stored: tuple[str, ...] | None = None
+    bm25: bool = False
+    blocks: bool = False
+    format_version: int = 3
 
-    FORMAT_VERSION = 2
+    FORMAT_VERSION = 3
 
     def to_json(self) -> str:
         """For Lucene's commit."""
@@ -58,6 +70,10 @@ class Manifest:
                 record["encoder"] = EncoderIdentity(**record["encoder"])
             if record.get("passages") is not None:
                 record["passages"] = Passages(**record["passages"])
+            if record.get("pruning") is not None:
+                record["pruning"] = Pruning(**record["pruning"])
+            if record.get("stored") is not None:
+                record["stored"] = tuple(record["stored"])
             return cls(**record)
         except (ValueError, KeyError, TypeError, ConfigError) as error:
             raise CorruptIndexError(f"{where}: its manifest cannot be read ({error}); build it again") from error

@@ -423,11 +423,11 @@ def test_an_index_of_a_newer_format(cli: Cli, small_index: Path, tmp_path: Path)
     segments.write_bytes(lucene)
     fails(cli(*search), str(small_index), "newer Lucene", "upgrade splade-lucene")
     writer = jvm.java_class("splade_lucene.ImpactWriter")(str(tmp_path / "newer"), 1, False)
-    jvm.wait(writer.finish(True), tmp_path)
-    writer.commit(json.dumps({"format_version": 3, "versions": {"splade_lucene": "9.0"}}))
+    jvm.wait(writer.finish(True, False), tmp_path)
+    writer.commit(json.dumps({"format_version": 4, "versions": {"splade_lucene": "9.0"}}))
     fails(
         cli("search", "--index", tmp_path / "newer", "--query-vectors", tmp_path / "q.tsv"),
-        "format 3",
+        "format 4",
         "9.0",
         "upgrade",
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from splade_lucene.cli import _as_preset
+from splade_lucene.cli.choices import as_preset
 from splade_lucene.encoding.options import EncoderOptions, Side
 from splade_lucene.lucene.index import ImpactIndex
 from splade_lucene.runs import read_run
@@ -323,13 +323,13 @@ def test_a_preset_is_remembered_from_encoding_to_searching(
 
 def test_what_a_preset_says_may_be_said_otherwise() -> None:
     def chosen(side: Side, **options: Any) -> tuple[int | None, str]:
-        given = _as_preset(EncoderOptions(max_length=options.get("length")), "castorini", side, options.get("terms"))
+        given = as_preset(EncoderOptions(max_length=options.get("length")), "castorini", side, options.get("terms"))
         return given.max_length, given.special_terms
 
     assert chosen("documents") == (512, "keep")
     assert chosen("queries") == (256, "keep")
     assert chosen("queries", length=7, terms="drop") == (7, "drop")
-    assert _as_preset(EncoderOptions(), None, "queries", None) == EncoderOptions()
+    assert as_preset(EncoderOptions(), None, "queries", None) == EncoderOptions()
 
 
 def test_vectors_in_float16_find_nearly_the_same(cli: Cli, beir_folder: Path, vectors: Path, tmp_path: Path) -> None:

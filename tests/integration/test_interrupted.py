@@ -9,6 +9,7 @@ import random
 import resource
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -24,7 +25,7 @@ from splade_lucene.quantization import Quantizer
 from splade_lucene.vector_files import Shard, VectorFolder
 from splade_lucene.vectors import EncoderIdentity, TermVectors, Vocabulary
 from tests.helpers import WORDS, tiny_backend, weights
-from tests.integration.support import PATIENCE, PROGRAM, clean, environment, splade_lucene
+from tests.integration.support import PATIENCE, PROGRAM, clean, environment, python, splade_lucene
 
 pytestmark = [
     pytest.mark.jvm,
@@ -81,7 +82,9 @@ def expect_old(path: Path) -> None:
     with ImpactIndex(path) as index:
         index.check()
         assert (len(index), index.postings("word")) == (1, {"old": 1})
-    assert {file.name.split(".")[0].split("_Lucene")[0] for file in path.iterdir()} == {"_0", "segments_1", "write"}
+    names = {file.name.split(".")[0].split("_Lucene")[0].split("-")[0] for file in path.iterdir()}
+    assert names == {"_0", "segments_1", "write", "blocks"}
+    assert len(list(path.glob("blocks-*"))) == 1
     assert [file.name for file in path.parent.iterdir() if file.name.startswith(".")] == []
 
 
@@ -193,6 +196,21 @@ def test_ctrl_c_while_indexing_leaves_the_old_index(
     assert cli("index", "--vectors", again, *options).code == 0
     with ImpactIndex(old_index) as index:
         assert index.postings("word") == {"new": 2}
+
+
+@pytest.mark.parametrize("verb", ["append", "update"])
+def test_ctrl_c_while_changing_leaves_the_old_index(
+    verb: str, begin: Callable[..., subprocess.Popen[str]], cli: Cli, old_index: Path, many_documents: Path
+) -> None:
+    process = begin(verb, "--index", old_index, "--vectors", many_documents, "--scale", 1, "--threads", 2)
+    wait_for(process, has_thread("splade-lucene-w"))
+    interrupt(process)
+    expect_old(old_index)
+    again = old_index.parent / "again.jsonl"
+    again.write_text('{"id": "new", "vector": {"word": 2}}\n')
+    assert cli(verb, "--index", old_index, "--vectors", again).code == 0
+    with ImpactIndex(old_index) as index:
+        assert index.postings("word") == {"old": 1, "new": 2}
 
 
 def test_ctrl_c_while_indexing_anew_leaves_nothing(
@@ -387,6 +405,22 @@ def test_a_disk_that_is_full_while_indexing(
     expect_old(old_index)
 
 
+@pytest.mark.parametrize("verb", ["append", "update"])
+def test_a_disk_that_is_full_while_changing(
+    verb: str, begin: Callable[..., subprocess.Popen[str]], cli: Cli, old_index: Path, some_documents: Path
+) -> None:
+    change = (verb, "--index", old_index, "--vectors", some_documents)
+    process = begin(*change, limit=300_000)
+    out, err = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, out) == (1, "")
+    assert f"{old_index} could not be read or written (File too large); is the disk full?" in err
+    assert clean(err)
+    expect_old(old_index)
+    assert cli(*change).code == 0
+    with ImpactIndex(old_index) as index:
+        assert len(index) == 2_001
+
+
 def test_a_disk_that_is_full_while_indexing_anew(
     begin: Callable[..., subprocess.Popen[str]], some_documents: Path, tmp_path: Path
 ) -> None:
@@ -436,6 +470,61 @@ def test_of_two_that_write_one_index_the_second_is_refused_and_the_first_finishe
     assert (first.returncode, out) == (0, f"{tmp_path / 'i'}: 1 documents, 1 postings, 1 segments\n"), err
     with ImpactIndex(tmp_path / "i") as index:
         assert index.postings("word") == {"d1": 1}
+
+
+@pytest.mark.parametrize("verb", ["append", "update"])
+def test_while_one_changes_an_index_no_other_does(
+    verb: str, begin: Callable[..., subprocess.Popen[str]], cli: Cli, old_index: Path, tmp_path: Path
+) -> None:
+    pipe, other = tmp_path / "pipe.jsonl", tmp_path / "other.jsonl"
+    os.mkfifo(pipe)
+    other.write_text('{"id": "d2", "vector": {"word": 2}}\n')
+    first = begin(verb, "--vectors", pipe, "--index", old_index)
+    with pipe.open("w") as vectors:
+        vectors.write('{"id": "d1", "vector": {"word": 1}}\n')
+        vectors.flush()
+        given = ("--index", old_index, "--vectors", other)
+        for change in (("append", *given), ("update", *given), ("index", *given, "--overwrite")):
+            second = cli(*change)
+            assert (second.code, second.out) == (1, "")
+            assert f"{old_index} is being written by another process" in second.err
+        assert cli("delete", "--index", old_index, "--ids", "old").code == 1
+        assert cli("merge", "--index", old_index).code == 1
+    out, err = first.communicate(timeout=PATIENCE)
+    assert (first.returncode, out.startswith(f"{old_index}: 2 documents, 2 postings, ")) == (0, True), err
+
+
+READ_ONLY = """
+import os, sys
+from splade_lucene import ImpactIndex, IndexOptions, Quantizer, Searcher, SpladeLuceneError, TermVectors
+path = sys.argv[1]
+documents = [TermVectors.from_rows({"d1": {"word": 1}})]
+ImpactIndex.build(path, documents, IndexOptions(Quantizer(1), blocks=sys.argv[2] == "blocks")).close()
+with ImpactIndex.writer(path) as writer:  # what Java needs is loaded now
+    writer.update(documents)
+os.chmod(path, 0o555)
+if os.geteuid() == 0:
+    os.setresuid(65534, 65534, 65534)  # root may write everywhere
+print(list(Searcher(path).search({"word": 1})))
+for change in (lambda: ImpactIndex.writer(path), lambda: ImpactIndex.build(path, [], IndexOptions(overwrite=True))):
+    try:
+        change()
+    except SpladeLuceneError as error:
+        print(type(error).__name__, error)
+print(list(Searcher(path).search({"word": 1})))
+"""
+
+
+@pytest.mark.parametrize("blocks", ["blocks", "none"])
+def test_a_read_only_folder_is_searched_and_not_changed(blocks: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own are closed to others
+        os.chmod(folder, 0o755)
+        path = Path(folder, "index")
+        said = python(READ_ONLY, path, blocks)
+        os.chmod(path, 0o755)
+    found, *refused, again = said.stdout.splitlines()
+    assert found == again == "[Hit(doc_id='d1', score=100)]", said.stderr
+    assert [each.startswith(f"ImpactIndexError {path} may not be read or written") for each in refused] == [True, True]
 
 
 def test_a_reader_keeps_its_index_while_it_is_replaced(old_index: Path) -> None:

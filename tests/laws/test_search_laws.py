@@ -55,7 +55,7 @@ def in_segments(folder: Path, documents: Documents, segments: int, options: Inde
             jvm.wait(writer.addIndex(str(index.path)), folder)
             assert index.manifest is not None
             manifest = index.manifest.to_json()
-    jvm.wait(writer.finish(False), folder)
+    jvm.wait(writer.finish(False, False), folder)
     writer.commit(manifest)
     return ImpactIndex(folder / "index")
 

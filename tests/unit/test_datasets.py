@@ -22,6 +22,7 @@ from splade_lucene.datasets import (
     field,
     passage_id,
     read_documents,
+    read_fields,
     read_qrels,
     read_queries,
 )
@@ -227,13 +228,16 @@ def test_ir_datasets_gives_beirs_documents_as_a_beir_folder_does(collection: str
     shutil.copyfile(archive, home / "source.zip")
     code = """
 import json, sys, ir_datasets
-from splade_lucene.datasets import count_records, read_documents
+from splade_lucene.datasets import count_records, read_documents, read_fields
 name, folder = sys.argv[1:]
 ours = list(read_documents(name))
 assert ours == list(read_documents(folder)), "a folder gives others"
 theirs = {doc.doc_id: doc.default_text().strip() for doc in ir_datasets.load(name).docs_iter()}
 assert {doc.doc_id: doc.default_text() for doc in ours} == theirs
 assert any(doc.title for doc in ours)
+fields = dict(read_fields(name, ["url", "metadata"] if "nfcorpus" in name else []))
+assert {doc_id: each["text"] for doc_id, each in fields.items()} == {doc.doc_id: doc.text for doc in ours}
+assert all(each["url"] for each in fields.values()) if "nfcorpus" in name else True
 assert count_records(name, "documents") == count_records(folder, "documents") == len(ours)
 """
     with zipfile.ZipFile(archive) as opened:
@@ -241,6 +245,33 @@ assert count_records(name, "documents") == count_records(folder, "documents") ==
     (folder,) = (tmp_path / "beir").iterdir()
     said = python(code, collection, folder, IR_DATASETS_HOME=str(tmp_path / "home"))  # it asks for its home only once
     assert said.returncode == 0, said.stderr
+
+
+# Fields
+
+
+def test_fields_of_records_are_read_as_they_are_named(written: Written) -> None:
+    source = written(
+        "a.jsonl",
+        '{"_id": "1", "title": "T", "text": "one", "url": "u", "year": 2024, "gone": null, "other": 1.5}\n'
+        '{"_id": "2", "contents": "two"}\n',
+    )
+    assert list(read_fields(source, ["url", "title", "year", "gone", "text"])) == [
+        ("1", {"title": "T", "text": "one", "url": "u", "year": "2024"}),
+        ("2", {"text": "two"}),
+    ]
+    assert list(read_fields(source, [])) == [("1", {"title": "T", "text": "one"}), ("2", {"text": "two"})]
+    with pytest.raises(FormatError, match=r"a\.jsonl:1: 'other' must be a string, not float"):
+        list(read_fields(source, ["other"]))
+    assert list(read_fields(written("a.tsv", "1\tT\tone\n"), ["url"])) == [("1", {"title": "T", "text": "one"})]
+
+
+def test_fields_of_passages_are_their_documents_but_for_the_text(written: Written) -> None:
+    source = written("a.jsonl", '{"_id": "1", "title": "T", "text": "one two three", "url": "u"}\n')
+    assert list(read_fields(source, ["url"], Passages(2, 2))) == [
+        ("1#0", {"title": "T", "text": "one two", "url": "u"}),
+        ("1#1", {"title": "T", "text": "three", "url": "u"}),
+    ]
 
 
 # Counting

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from splade_lucene.errors import WeightError
-from splade_lucene.lucene.packed import pack_ints, pack_strings, unpack_hits, unpack_strings
+from splade_lucene.lucene.packed import pack_ints, pack_strings, unpack_answers, unpack_strings
 from tests.helpers import hits
 
 
@@ -40,10 +40,11 @@ def test_ints_are_little_endian_whatever_they_were(kind: str) -> None:
 
 def test_hits_of_several_queries() -> None:
     doc_ids = b"\xff".join(each.encode() for each in ("é", "b", "😀", ""))
-    found = unpack_hits(int32s(0, 2, 2, 3) + int64s(2**53 + 1, 7, 5) + doc_ids, 3)
+    found = unpack_answers(int32s(0, 2, 2, 3) + int64s(12, 0, ~30) + int64s(2**53 + 1, 7, 5) + doc_ids, 3)
     assert [each.doc_ids for each in found] == [["é", "b"], [], ["😀"]]
     assert [each.scores.tolist() for each in found] == [[2**53 + 1, 7], [], [5]]
+    assert [(each.postings_read, each.cut) for each in found] == [(12, False), (0, False), (30, True)]
 
 
 def test_no_hits() -> None:
-    assert unpack_hits(int32s(0, 0, 0), 2) == [hits(), hits()]
+    assert unpack_answers(int32s(0, 0, 0) + int64s(0, 0), 2) == [hits(), hits()]

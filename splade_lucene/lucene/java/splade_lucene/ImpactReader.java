@@ -10,15 +10,13 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
-import java.util.Queue;
-import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.Objects;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
-import java.util.concurrent.Future;
 import java.util.concurrent.atomic.AtomicInteger;
-import org.apache.lucene.document.Document;
 import org.apache.lucene.index.CheckIndex;
 import org.apache.lucene.index.DirectoryReader;
+import org.apache.lucene.index.IndexableField;
 import org.apache.lucene.index.LeafReaderContext;
 import org.apache.lucene.index.MultiTerms;
 import org.apache.lucene.index.PostingsEnum;
@@ -31,23 +29,49 @@ import org.apache.lucene.store.Directory;
 import org.apache.lucene.store.FSDirectory;
 import org.apache.lucene.util.Bits;
 import org.apache.lucene.util.BytesRef;
+import org.apache.lucene.util.IOUtils;
 
 /** A committed impact index, ours or Anserini's, open for searching. Safe for any number of threads. */
 public final class ImpactReader {
   private final Directory directory;
+  private final AtomicInteger views; // that share the directory: the last to be closed closes it
   private final DirectoryReader reader;
   private final ExecutorService workers = Executors.newCachedThreadPool(ImpactWriter::daemon);
-  private final Queue<WindowScorer> idleScorers = new ConcurrentLinkedQueue<>();
+  private final Blocks[] blocks; // of each segment, or null
   private DocIds docIds;
+  private Searcher searcher;
 
   public ImpactReader(String path) throws IOException {
-    directory = FSDirectory.open(Path.of(path));
+    this(FSDirectory.open(Path.of(path)), new AtomicInteger(), null);
+  }
+
+  private ImpactReader(Directory directory, AtomicInteger views, DirectoryReader newer) throws IOException {
+    this.directory = directory;
+    this.views = views;
+    views.incrementAndGet();
+    DirectoryReader opened = newer;
     try {
-      reader = DirectoryReader.open(directory);
+      opened = opened != null ? opened : DirectoryReader.open(directory);
+      blocks = new Blocks[opened.leaves().size()];
+      for (LeafReaderContext leaf : opened.leaves()) {
+        blocks[leaf.ord] = BlockFiles.open(directory, leaf.reader());
+      }
     } catch (IOException | RuntimeException e) {
-      directory.close();
+      IOUtils.closeWhileHandlingException(opened, this::leaveDirectory);
       throw e;
     }
+    reader = opened;
+  }
+
+  /** A reader on the last commit, or null if this one is; it shares what did not change, and each is closed apart. */
+  public ImpactReader refreshed() throws IOException {
+    DirectoryReader newer = DirectoryReader.openIfChanged(reader);
+    return newer == null ? null : new ImpactReader(directory, views, newer);
+  }
+
+  /** Whether all segments have their block files. */
+  public boolean hasBlocks() {
+    return Arrays.stream(blocks).allMatch(Objects::nonNull);
   }
 
   /** Whether a folder holds a finished index. */
@@ -70,10 +94,18 @@ public final class ImpactReader {
     return reader.leaves().size();
   }
 
-  public void close() throws IOException {
-    workers.shutdown();
-    reader.close();
-    directory.close();
+  public synchronized void close() throws IOException {
+    if (!workers.isShutdown()) {
+      workers.shutdown();
+      IOUtils.close(blocks);
+      IOUtils.close(reader, this::leaveDirectory);
+    }
+  }
+
+  private void leaveDirectory() throws IOException {
+    if (views.decrementAndGet() == 0) {
+      directory.close();
+    }
   }
 
   /** Reads the table of doc_ids on first use. */
@@ -84,120 +116,62 @@ public final class ImpactReader {
     return docIds;
   }
 
+  private synchronized Searcher searcher() throws IOException {
+    if (searcher == null) {
+      searcher = new Searcher(reader, blocks, docIds().ranks(), workers);
+    }
+    return searcher;
+  }
+
   /**
    * Searches one query, its documents parted among threads: for a single query that waits to be answered.
    *
    * <p>Query i has the terms and impacts from indptr[i] to indptr[i + 1]; a term stands in a query once.
    *
-   * @return {@code int32[queries + 1] indptr, int64[hits] scores, doc_ids as UTF-8, each ended by the byte 0xFF}
+   * @param filter which documents may be found; null: all
+   * @return {@code int32[queries + 1] indptr, int64[queries] postings read (the complement where the search was cut),
+   *     int64[hits] scores, doc_ids as UTF-8, each ended by the byte 0xFF}
    */
-  public byte[] search(byte[] terms, byte[] impacts, byte[] indptr, int k, int threads) throws Exception {
+  public byte[] search(
+      byte[] terms, byte[] impacts, byte[] indptr, int k, int threads, SearchOptions options, DocFilter filter)
+      throws IOException {
     int parts = Math.max(1, Math.min(threads, reader.maxDoc() / WindowScorer.WINDOW));
-    return answer(new Queries(terms, impacts, indptr), k, parts, parts, null);
+    return pack(searcher().search(queries(terms, impacts, indptr), k, options, filter, parts, parts, null));
   }
 
   /** The same for many queries, which are spread over the threads; the answer does not depend on their number. */
-  public Job searchAll(byte[] terms, byte[] impacts, byte[] indptr, int k, int threads) {
-    return Job.start(job -> answer(new Queries(terms, impacts, indptr), k, 1, threads, job));
+  public Job searchAll(
+      byte[] terms, byte[] impacts, byte[] indptr, int k, int threads, SearchOptions options, DocFilter filter) {
+    return Job.start(
+        job -> pack(searcher().search(queries(terms, impacts, indptr), k, options, filter, 1, threads, job)));
   }
 
-  private static final class Queries {
-    final BytesRef[] terms;
-    final int[] impacts;
-    final int[] indptr;
-
-    Queries(byte[] terms, byte[] impacts, byte[] indptr) {
-      this.terms = Packed.strings(terms);
-      this.impacts = Packed.ints(impacts);
-      this.indptr = Packed.ints(indptr);
-    }
-
-    int size() {
-      return indptr.length - 1;
-    }
+  private static Searcher.Queries queries(byte[] terms, byte[] impacts, byte[] indptr) {
+    return new Searcher.Queries(Packed.strings(terms), Packed.ints(impacts), Packed.ints(indptr));
   }
 
-  private byte[] answer(Queries queries, int k, int parts, int threads, Job job) throws Exception {
-    int[] ranks = docIds().ranks();
-    TopHits[] found = new TopHits[queries.size() * parts];
-    AtomicInteger next = new AtomicInteger();
-    List<Future<?>> others = new ArrayList<>();
-    for (int i = 1; i < Math.min(threads, found.length); i++) {
-      others.add(
-          workers.submit(
-              () -> {
-                searchNext(queries, k, parts, ranks, found, next, job);
-                return null;
-              }));
+  private byte[] pack(Searcher.Answer[] answers) throws IOException {
+    int[] indptr = new int[answers.length + 1];
+    long[] read = new long[answers.length];
+    for (int i = 0; i < answers.length; i++) { // null: the job was cancelled
+      indptr[i + 1] = Math.addExact(indptr[i], answers[i] == null ? 0 : answers[i].top().size());
+      read[i] = answers[i] == null ? 0 : answers[i].cut() ? ~answers[i].postingsRead() : answers[i].postingsRead();
     }
-    searchNext(queries, k, parts, ranks, found, next, job);
-    for (Future<?> other : others) {
-      other.get();
-    }
-    return pack(merged(found, parts));
-  }
-
-  /** Takes a query, or a part of one, from the common counter until there are none left. */
-  private void searchNext(
-      Queries queries, int k, int parts, int[] ranks, TopHits[] found, AtomicInteger next, Job job)
-      throws IOException {
-    WindowScorer idle = idleScorers.poll();
-    WindowScorer scorer = idle != null ? idle : new WindowScorer();
-    for (int i = next.getAndIncrement(); i < found.length; i = next.getAndIncrement()) {
-      if (job != null && job.isCancelled()) {
-        return;
-      }
-      int query = i / parts;
-      TopHits top = new TopHits(Math.min(k, reader.maxDoc()), ranks);
-      if (top.capacity() > 0) {
-        WindowScorer.Range range =
-            new WindowScorer.Range(queries.indptr[query], queries.indptr[query + 1], i % parts, parts);
-        scorer.search(reader, queries.terms, queries.impacts, range, top);
-      }
-      if (parts == 1) {
-        top.sort();
-      }
-      found[i] = top;
-    }
-    idleScorers.add(scorer);
-  }
-
-  /** The hits of each query, those of its parts put together. */
-  private static TopHits[] merged(TopHits[] found, int parts) {
-    if (parts == 1) {
-      return found;
-    }
-    TopHits[] merged = new TopHits[found.length / parts];
-    for (int query = 0; query < merged.length; query++) {
-      merged[query] = found[query * parts];
-      for (int part = 1; part < parts; part++) {
-        merged[query].collect(found[query * parts + part]);
-      }
-      merged[query].sort();
-    }
-    return merged;
-  }
-
-  private byte[] pack(TopHits[] found) throws IOException {
-    int[] indptr = new int[found.length + 1];
-    for (int i = 0; i < found.length; i++) {
-      indptr[i + 1] = Math.addExact(indptr[i], found[i] == null ? 0 : found[i].size()); // null: the job was cancelled
-    }
-    int hits = indptr[found.length];
+    int hits = indptr[answers.length];
     int[] documents = new int[hits];
     long[] scores = new long[hits];
-    for (int i = 0; i < found.length; i++) {
-      if (found[i] != null) {
-        found[i].copyTo(documents, scores, indptr[i]);
+    for (int i = 0; i < answers.length; i++) {
+      if (answers[i] != null) {
+        answers[i].top().copyTo(documents, scores, indptr[i]);
       }
     }
-    return pack(indptr, scores, documents);
+    return pack(indptr, read, scores, documents);
   }
 
-  private byte[] pack(int[] indptr, long[] scores, int[] documents) throws IOException {
+  private byte[] pack(int[] indptr, long[] read, long[] scores, int[] documents) throws IOException {
     DocIds ids = docIds();
     BytesRef id = new BytesRef();
-    int length = Integer.BYTES * indptr.length + Long.BYTES * scores.length;
+    int length = Integer.BYTES * indptr.length + Long.BYTES * read.length + Long.BYTES * scores.length;
     for (int document : documents) {
       ids.get(document, id);
       length = Math.addExact(length, id.length + 1);
@@ -205,6 +179,9 @@ public final class ImpactReader {
     ByteBuffer packed = Packed.littleEndian(new byte[length]);
     for (int start : indptr) {
       packed.putInt(start);
+    }
+    for (long each : read) {
+      packed.putLong(each);
     }
     for (long score : scores) {
       packed.putLong(score);
@@ -214,6 +191,26 @@ public final class ImpactReader {
       packed.put(id.bytes, id.offset, id.length).put((byte) 0xFF); // a byte that UTF-8 never uses
     }
     return packed.array();
+  }
+
+  /** The documents with these doc_ids, to search within. */
+  public DocFilter filterIds(byte[] packedIds) throws IOException {
+    return DocFilter.ofIds(reader, packedIds);
+  }
+
+  /** The same of documents that stand here as passages. */
+  public DocFilter filterPassages(byte[] packedIds) throws IOException {
+    return DocFilter.ofPassages(reader, packedIds);
+  }
+
+  /** The documents of which a stored field has this value, to search within. */
+  public DocFilter filterField(byte[] field, byte[] value) throws IOException {
+    return DocFilter.ofField(reader, field, value);
+  }
+
+  /** The k best documents of each text by BM25, packed as {@link TextSearcher#search} says. */
+  public Job searchTexts(byte[] texts, int k, DocFilter filter, int threads) {
+    return Job.start(job -> new TextSearcher(reader).search(texts, k, filter, threads, workers, job));
   }
 
   /** The number of a live document, or -1. */
@@ -248,11 +245,35 @@ public final class ImpactReader {
     return Packed.pack(impacts);
   }
 
-  /** What is stored as {@code raw} of a document; null if there is no such document or no text was stored. */
-  public String text(byte[] docId) throws IOException {
+  /** The vectors of documents, packed as {@link DocVectors#pack} says. */
+  public byte[] vectors(byte[] packedIds) throws IOException {
+    DocVectors vectors = new DocVectors();
+    for (BytesRef docId : Packed.strings(packedIds)) {
+      int document = find(docId);
+      if (document < 0) {
+        vectors.addMissing();
+      } else {
+        LeafReaderContext leaf = reader.leaves().get(ReaderUtil.subIndex(document, reader.leaves()));
+        vectors.add(leaf, blocks[leaf.ord], document - leaf.docBase);
+      }
+    }
+    return vectors.pack();
+  }
+
+  /** What is stored of a document beside its doc_id, packed: name, value, name, value; null if there is none such. */
+  public byte[] stored(byte[] docId) throws IOException {
     int document = find(new BytesRef(docId));
-    Document stored = document < 0 ? null : reader.storedFields().document(document);
-    return stored == null ? null : stored.get(Constants.RAW);
+    if (document < 0) {
+      return null;
+    }
+    List<BytesRef> found = new ArrayList<>();
+    for (IndexableField field : reader.storedFields().document(document)) {
+      if (!field.name().equals(Constants.ID) && field.stringValue() != null) {
+        found.add(new BytesRef(field.name()));
+        found.add(new BytesRef(field.stringValue()));
+      }
+    }
+    return Packed.pack(found);
   }
 
   /** All terms that have postings, in byte order. */
@@ -287,10 +308,10 @@ public final class ImpactReader {
         }
       }
     }
-    return pack(new int[] {0, n}, Arrays.copyOf(impacts, n), Arrays.copyOf(documents, n));
+    return pack(new int[] {0, n}, new long[] {n}, Arrays.copyOf(impacts, n), Arrays.copyOf(documents, n));
   }
 
-  /** Runs Lucene's CheckIndex; the answer is its complaints, empty where there are none. */
+  /** Runs Lucene's CheckIndex, and checks the block files; the answer is its complaints, empty where there are none. */
   public static Job check(String path) {
     return Job.start(
         job -> {
@@ -298,7 +319,11 @@ public final class ImpactReader {
           try (Directory directory = FSDirectory.open(Path.of(path));
               CheckIndex check = new CheckIndex(directory)) {
             check.setInfoStream(new PrintStream(log, true, StandardCharsets.UTF_8));
-            return check.checkIndex().clean ? new byte[0] : log.toByteArray();
+            if (!check.checkIndex().clean) {
+              return log.toByteArray();
+            }
+            BlockFiles.check(directory);
+            return new byte[0];
           }
         });
   }

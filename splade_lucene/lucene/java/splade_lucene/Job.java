@@ -1,22 +1,29 @@
 package splade_lucene;
 
-import java.util.concurrent.Callable;
-import java.util.concurrent.ExecutionException;
-import java.util.concurrent.FutureTask;
-
 /**
  * Long work on a thread of its own, waited for in short steps, so that Python sees a Ctrl-C between two of them.
  *
- * <p>Whoever abandons a job says so with {@link #cancel}; work that can stop early asks {@link #isCancelled}.
+ * <p>Whoever abandons a job says so with {@link #cancel}; work that can stop early asks {@link #isCancelled}. Where the
+ * work has filled the heap to its edge, nothing here allocates: a FutureTask, which may, would never end, and pyjnius
+ * does not survive an OutOfMemoryError of its own calls.
  */
 public final class Job {
-  private final FutureTask<byte[]> task;
   private final Thread thread;
   private volatile boolean cancelled;
+  private byte[] answer; // these two are read when the thread has ended
+  private Throwable failure;
 
   private Job(Work work) {
-    task = new FutureTask<>((Callable<byte[]>) () -> work.run(this));
-    thread = new Thread(task, "splade-lucene-job");
+    thread =
+        new Thread(
+            () -> {
+              try {
+                answer = work.run(this);
+              } catch (Throwable e) { // an OutOfMemoryError too must reach the caller
+                failure = e;
+              }
+            },
+            "splade-lucene-job");
     thread.setDaemon(true);
     thread.start();
   }
@@ -31,10 +38,7 @@ public final class Job {
     return new Job(work);
   }
 
-  /**
-   * Waits at most so long for the end; true when the job has ended, well or not. Allocates nothing: while the job fills
-   * the heap to its edge, an OutOfMemoryError thrown here would hit pyjnius, which does not survive it.
-   */
+  /** Waits at most so long for the end; true when the job has ended, well or not. */
   public boolean ended(int milliseconds) throws InterruptedException {
     thread.join(milliseconds);
     return !thread.isAlive();
@@ -42,11 +46,10 @@ public final class Job {
 
   /** The answer of an ended job; throws what the job threw. */
   public byte[] result() throws Throwable {
-    try {
-      return task.get();
-    } catch (ExecutionException e) {
-      throw e.getCause();
+    if (failure != null) {
+      throw failure;
     }
+    return answer;
   }
 
   public void cancel() {

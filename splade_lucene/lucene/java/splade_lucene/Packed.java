@@ -39,6 +39,12 @@ final class Packed {
     return packed;
   }
 
+  static byte[] pack(long[] values) {
+    byte[] packed = new byte[Long.BYTES * values.length];
+    littleEndian(packed).asLongBuffer().put(values);
+    return packed;
+  }
+
   static byte[] pack(List<BytesRef> strings) {
     int bytes = 0;
     for (BytesRef string : strings) {

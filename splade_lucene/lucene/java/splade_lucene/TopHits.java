@@ -18,6 +18,7 @@ final class TopHits {
   private final long[] scores;
   private final int[] documents;
   private int size;
+  private int selected; // the first so many are the best k, the worst of them last
   private long bar = 1; // what a document must score at least to matter
   private long pivotScore;
   private int pivotDocument;
@@ -49,6 +50,20 @@ final class TopHits {
     }
   }
 
+  /** Looks at one document. */
+  void offer(int document, long score) {
+    if (score >= bar) {
+      put(document, score);
+    }
+  }
+
+  /** Brings the bar up to date, or nearly: where few came since it was set, it is left as it is. */
+  void tighten() {
+    if (size >= k && (selected < k || size - k >= k >> 4)) {
+      keepBest();
+    }
+  }
+
   private void put(int document, long score) {
     if (size == scores.length) {
       keepBest();
@@ -58,11 +73,22 @@ final class TopHits {
   }
 
   private void keepBest() {
-    if (size > k) {
+    if (size >= k && size > selected) {
       new Selector().select(0, size, k - 1);
       size = k;
-      bar = scores[k - 1];
+      selected = k;
+      bar = Math.max(bar, scores[k - 1]);
     }
+  }
+
+  /** What a document must score at least to be among the k best of those seen so far. */
+  long bar() {
+    return bar;
+  }
+
+  /** Says that k documents are known to score so much at least. */
+  void raise(long known) {
+    bar = Math.max(bar, known);
   }
 
   int capacity() {
