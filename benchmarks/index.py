@@ -20,6 +20,7 @@ from benchmarks import collection
 from benchmarks.collection import Collection
 from benchmarks.report import Report, Row, Times, machine, rounds, timed
 from splade_lucene.lucene.anserini import index_collection
+from splade_lucene.lucene.block_files import PREFIX
 from splade_lucene.lucene.build import IndexOptions
 from splade_lucene.lucene.index import ImpactIndex
 from splade_lucene.quantization import Quantizer
@@ -104,8 +105,24 @@ class Indexer:
         """Ours from weights in memory."""
         return self._build("memory", lambda: sources.memory, _SCALE)
 
-    def _build(self, name: str, vectors: Callable[[], Iterable[TermVectors]], scale: float) -> Times:
-        options = IndexOptions(Quantizer(scale), threads=self.threads, merge=self.merge)
+    def postings(self, sources: Sources) -> Times:
+        """From memory, without block files."""
+        return self._build("postings", lambda: sources.memory, _SCALE, blocks=False)
+
+    def reordered(self, sources: Sources) -> Times:
+        """From memory, documents reordered."""
+        return self._build("reordered", lambda: sources.memory, _SCALE, reorder=True)
+
+    def _build(
+        self,
+        name: str,
+        vectors: Callable[[], Iterable[TermVectors]],
+        scale: float,
+        *,
+        blocks: bool = True,
+        reorder: bool = False,
+    ) -> Times:
+        options = IndexOptions(Quantizer(scale), threads=self.threads, merge=self.merge, blocks=blocks, reorder=reorder)
         path = self._fresh(name)
         return timed(lambda: ImpactIndex.build(path, vectors(), options).close())
 
@@ -113,9 +130,10 @@ class Indexer:
         shutil.rmtree(self.indexes / name, ignore_errors=True)
         return self.indexes / name
 
-    def size(self, name: str) -> int:
-        """Bytes of the index that a way has built last."""
-        return sum(file.stat().st_size for file in (self.indexes / name).iterdir())
+    def size(self, name: str, *, beside: bool) -> int:
+        """Bytes of the index that a way has built last: of Lucene's files, or of those beside them."""
+        files = [file for file in (self.indexes / name).iterdir() if file.name.startswith(PREFIX) == beside]
+        return sum(file.stat().st_size for file in files)
 
     def equal_postings(self, name: str, sampled: np.random.Generator) -> str:
         """Whether its terms are Anserini's, and the posting lists of some of them too."""
@@ -133,6 +151,8 @@ LABELS = {
     "jsonl": "ours, from the same JSONL",
     "parquet": "ours, from Parquet",
     "memory": "ours, from memory",
+    "postings": "ours, from memory, without block files",
+    "reordered": "ours, from memory, reordered",
 }
 
 
@@ -163,7 +183,8 @@ def _row(indexer: Indexer, name: str, taken: dict[str, list[Times]], documents: 
         "documents/s": documents / median,
         "times Anserini": anserini / median,
         "by CPU": anserini_cpu / cpu,
-        "index MB": indexer.size(name) / 1e6,
+        "index MB": indexer.size(name, beside=False) / 1e6,
+        "beside it MB": indexer.size(name, beside=True) / 1e6,
         "equal posting lists": indexer.equal_postings(name, np.random.default_rng(0)),
     }
 

@@ -68,6 +68,14 @@ def _read(hits: Iterable[Any]) -> Found:
     return [hit.docid for hit in read], [hit.score for hit in read]
 
 
+def index_searcher(index: Path) -> Any:
+    """Lucene's own searcher of an index."""
+    folder = jvm.java_class("java.nio.file.Paths").get(str(index))
+    directory = jvm.java_class("org.apache.lucene.store.FSDirectory").open(folder)
+    reader = jvm.java_class("org.apache.lucene.index.DirectoryReader").open(directory)
+    return jvm.java_class("org.apache.lucene.search.IndexSearcher")(reader.getContext())
+
+
 class LuceneSearcher:
     """Lucene's IndexSearcher and a BooleanQuery of boosted terms with Anserini's similarity; ties as Lucene has them.
 
@@ -75,11 +83,7 @@ class LuceneSearcher:
     """
 
     def __init__(self, index: Path, queries: ImpactVectors) -> None:
-        directory = jvm.java_class("org.apache.lucene.store.FSDirectory").open(
-            jvm.java_class("java.nio.file.Paths").get(str(index))
-        )
-        reader = jvm.java_class("org.apache.lucene.index.DirectoryReader").open(directory)
-        self._searcher = jvm.java_class("org.apache.lucene.search.IndexSearcher")(reader.getContext())
+        self._searcher = index_searcher(index)
         self._searcher.setSimilarity(jvm.java_class("io.anserini.search.similarity.ImpactSimilarity")())
         self._queries = {query_id: _boolean(queries.row(number)) for number, query_id in enumerate(queries.ids)}
 

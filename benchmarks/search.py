@@ -116,7 +116,7 @@ def measure(ways: Ways, k: int, query_ids: Sequence[str], *, repeats: int) -> li
     """One row for each way."""
     compared = ways.at(k)
     answers = [way.answers() for way in compared]  # warms up, too
-    taken = _one_by_one([way.search for way in compared if not way.batch], query_ids, repeats)
+    taken = one_by_one([way.search for way in compared if not way.batch], query_ids, repeats)
     batches = {way.label: partial(timed, partial(way.search, "")) for way in compared if way.batch}
     taken += [np.median(times, axis=0, keepdims=True) / len(query_ids) for times in rounds(batches, repeats).values()]
     return [
@@ -125,7 +125,7 @@ def measure(ways: Ways, k: int, query_ids: Sequence[str], *, repeats: int) -> li
     ]
 
 
-def _one_by_one(
+def one_by_one(
     searches: Sequence[Callable[[str], object]], query_ids: Sequence[str], repeats: int
 ) -> list[NDArray[np.float64]]:
     """(queries, 2) seconds by the clock and on the processor, for each way the median over the rounds.
