@@ -22,8 +22,8 @@ import org.apache.lucene.util.IntroSelector;
  * + 1)), what its gaps take in bits; a document moves by what its terms gain of that, and the half with the smaller
  * sums is found by selection instead of sorting (Mackenzie et al., 1910.00341).
  *
- * <p>Memory: 2 bytes a posting that takes part (4 where the vocabulary has more than 65,536 terms) and 12 bytes a
- * document; the rarest terms are left out until that fits the given bytes. The order does not depend on the threads.
+ * <p>Memory: 2 bytes a posting that takes part and 16 bytes a document; the rarest terms are left out until that fits
+ * the given bytes, and no more than 65,536 terms take part. The order does not depend on the threads.
  */
 final class Bisection {
   private static final int SMALLEST = 16; // documents: a range that is not halved any more
@@ -47,12 +47,8 @@ final class Bisection {
     int[] frequencies = frequencies(dictionary);
     int least = least(frequencies, mostBytes);
     starts = new long[documents + 1];
-    int taken = 0;
-    for (int frequency : frequencies) {
-      taken += takesPart(frequency, least) ? 1 : 0;
-    }
-    terms = taken;
-    numbers = new TermNumbers(sum(frequencies, least), terms);
+    terms = taken(frequencies, least);
+    numbers = new TermNumbers(sum(frequencies, least));
     fill(dictionary, frequencies, least);
   }
 
@@ -87,6 +83,14 @@ final class Bisection {
     return frequency >= least && frequency <= COMMON * documents;
   }
 
+  private int taken(int[] frequencies, int least) {
+    int taken = 0;
+    for (int frequency : frequencies) {
+      taken += takesPart(frequency, least) ? 1 : 0;
+    }
+    return taken;
+  }
+
   private long sum(int[] frequencies, int least) {
     long postings = 0;
     for (int frequency : frequencies) {
@@ -95,11 +99,11 @@ final class Bisection {
     return postings;
   }
 
-  /** The smallest document frequency from which on the postings fit. */
+  /** The smallest document frequency from which on the postings fit, and the terms can be numbered in two bytes. */
   private int least(int[] frequencies, long mostBytes) {
-    int bytes = frequencies.length <= 1 << 16 ? Character.BYTES : Integer.BYTES;
     int least = 2;
-    while (least <= documents && sum(frequencies, least) * bytes > mostBytes) {
+    while (least <= documents
+        && (sum(frequencies, least) * Character.BYTES > mostBytes || taken(frequencies, least) > 1 << Character.SIZE)) {
       least *= 2;
     }
     return least;
@@ -138,53 +142,32 @@ final class Bisection {
     starts[0] = 0;
   }
 
-  /** More ints than one array holds, each in two bytes where they are small. */
+  /** More numbers than one array holds, each in two bytes. */
   private static final class TermNumbers {
     private static final int CHUNK_BITS = 24;
     private static final int CHUNK = 1 << CHUNK_BITS;
 
-    private final char[][] narrow;
-    private final int[][] wide;
+    private final char[][] chunks;
 
-    TermNumbers(long size, int terms) {
-      int chunks = Math.toIntExact((size + CHUNK - 1) >> CHUNK_BITS);
-      boolean small = terms <= 1 << 16;
-      narrow = small ? new char[chunks][] : null;
-      wide = small ? null : new int[chunks][];
-      for (int i = 0; i < chunks; i++) {
-        int length = (int) Math.min(CHUNK, size - ((long) i << CHUNK_BITS));
-        if (small) {
-          narrow[i] = new char[length];
-        } else {
-          wide[i] = new int[length];
-        }
+    TermNumbers(long size) {
+      chunks = new char[Math.toIntExact((size + CHUNK - 1) >> CHUNK_BITS)][];
+      for (int i = 0; i < chunks.length; i++) {
+        chunks[i] = new char[(int) Math.min(CHUNK, size - ((long) i << CHUNK_BITS))];
       }
     }
 
     void set(long i, int term) {
-      if (narrow != null) {
-        narrow[(int) (i >> CHUNK_BITS)][(int) (i & (CHUNK - 1))] = (char) term;
-      } else {
-        wide[(int) (i >> CHUNK_BITS)][(int) (i & (CHUNK - 1))] = term;
-      }
+      chunks[(int) (i >> CHUNK_BITS)][(int) (i & (CHUNK - 1))] = (char) term;
     }
 
     /** Adds a number to the count of each term of a list. */
     void count(long from, long to, int[] counts, int added) {
       for (long i = from; i < to; ) {
-        int chunk = (int) (i >> CHUNK_BITS);
+        char[] chunk = chunks[(int) (i >> CHUNK_BITS)];
         int start = (int) (i & (CHUNK - 1));
-        int end = (int) Math.min(CHUNK, start + to - i);
-        if (narrow != null) {
-          char[] list = narrow[chunk];
-          for (int j = start; j < end; j++) {
-            counts[list[j]] += added;
-          }
-        } else {
-          int[] list = wide[chunk];
-          for (int j = start; j < end; j++) {
-            counts[list[j]] += added;
-          }
+        int end = (int) Math.min(chunk.length, start + to - i);
+        for (int j = start; j < end; j++) {
+          counts[chunk[j]] += added;
         }
         i += end - start;
       }
@@ -194,19 +177,11 @@ final class Bisection {
     float sum(long from, long to, float[] weights) {
       float sum = 0;
       for (long i = from; i < to; ) {
-        int chunk = (int) (i >> CHUNK_BITS);
+        char[] chunk = chunks[(int) (i >> CHUNK_BITS)];
         int start = (int) (i & (CHUNK - 1));
-        int end = (int) Math.min(CHUNK, start + to - i);
-        if (narrow != null) {
-          char[] list = narrow[chunk];
-          for (int j = start; j < end; j++) {
-            sum += weights[list[j]];
-          }
-        } else {
-          int[] list = wide[chunk];
-          for (int j = start; j < end; j++) {
-            sum += weights[list[j]];
-          }
+        int end = (int) Math.min(chunk.length, start + to - i);
+        for (int j = start; j < end; j++) {
+          sum += weights[chunk[j]];
         }
         i += end - start;
       }
