@@ -110,6 +110,7 @@ def test_kill_9_leaves_the_last_commit_whole(victims: list[Victim]) -> None:
             writer.delete(["never"])
             writer.merge()
         with ImpactIndex(victim.path) as index:
-            assert index.segments == 1
+            segments = min(len(index), 1)  # the history empties the index at times, and it may have been killed there
+            assert index.segments == segments
         prefixes = {file.name.split("_Lucene")[0].split(".")[0] for file in victim.path.glob("_*")}
-        assert len(prefixes) == 1, prefixes
+        assert len(prefixes) == segments, prefixes
