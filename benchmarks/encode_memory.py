@@ -25,7 +25,7 @@ from benchmarks.report import Report, Row
 from splade_lucene.datasets import Doc, read_documents
 from splade_lucene.encoding.encoder import DEFAULT_MODEL
 from splade_lucene.files import writing_text
-from splade_lucene.vector_files import open_vectors
+from splade_lucene.vector_folders import open_vectors
 
 SIZES = "1000,10000,50000,100000,200000"
 VOCABULARY_WORDS = 1_000  # of the default model's, its most frequent ones, and all its single letters

@@ -290,7 +290,7 @@ def _table(checkpoint: Path, folder: Path) -> None:
     (folder / "idf.json").write_text(json.dumps(table), encoding="utf-8")
 
 
-def _peak_mb(device: str) -> float:
+def peak_mb(device: str) -> float:
     """The most memory that this process has had; on a GPU, the most of the GPU's."""
     if device == "cuda":
         import torch
@@ -317,7 +317,7 @@ def main() -> None:
     loaded = engine.load(arguments.models / engine.model)
     if arguments.texts is not None:
         loaded.documents(json.loads(arguments.texts.read_text(encoding="utf-8")))
-        print(_peak_mb(engine.device))
+        print(peak_mb(engine.device))
         return
     loaded.query(arguments.query)
     print(READY, flush=True)

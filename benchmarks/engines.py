@@ -26,9 +26,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import collection
+from benchmarks.peer import Found, Setting
 from benchmarks.peer_data import Asked, Documents, Truth, prepare
+from benchmarks.peer_native import BMP_LEVELS
 from benchmarks.peer_process import EngineError, Process
-from benchmarks.peers import BMP_LEVELS, ENGINES, INDEXES, Found, Setting
+from benchmarks.peers import ENGINES, INDEXES
 from benchmarks.report import Figure, Report, Row, machine
 from splade_lucene.vectors import ImpactVectors
 

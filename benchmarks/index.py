@@ -20,11 +20,12 @@ from benchmarks import collection
 from benchmarks.collection import Collection
 from benchmarks.report import Report, Row, Times, machine, rounds, timed
 from splade_lucene.lucene.anserini import index_collection
-from splade_lucene.lucene.block_files import PREFIX
+from splade_lucene.lucene.block_files import PREFIXES
 from splade_lucene.lucene.build import IndexOptions
 from splade_lucene.lucene.index import ImpactIndex
 from splade_lucene.quantization import Quantizer
-from splade_lucene.vector_files import Shard, VectorFolder, read_vectors, write_jsonl
+from splade_lucene.vector_files import read_vectors, write_jsonl
+from splade_lucene.vector_folders import Shard, VectorFolder
 from splade_lucene.vectors import EncoderIdentity, ImpactVectors, TermVectors, Vocabulary
 
 SHARD_SIZE = 2_048  # documents a shard, as `splade-lucene encode` writes them
@@ -132,7 +133,7 @@ class Indexer:
 
     def size(self, name: str, *, beside: bool) -> int:
         """Bytes of the index that a way has built last: of Lucene's files, or of those beside them."""
-        files = [file for file in (self.indexes / name).iterdir() if file.name.startswith(PREFIX) == beside]
+        files = [file for file in (self.indexes / name).iterdir() if file.name.startswith(PREFIXES) == beside]
         return sum(file.stat().st_size for file in files)
 
     def equal_postings(self, name: str, sampled: np.random.Generator) -> str:

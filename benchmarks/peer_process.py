@@ -22,8 +22,9 @@ from typing import Any, Self, TextIO
 
 import numpy as np
 
+from benchmarks.peer import Feed, Found, Setting
 from benchmarks.peer_data import Asked, Documents
-from benchmarks.peers import ENGINES, INDEXES, Engine, Feed, Found, Setting
+from benchmarks.peers import ENGINES, INDEXES, Engine
 from benchmarks.report import timed
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -44,10 +45,10 @@ class Process:
         EngineError: it could not be opened, or its process has ended.
     """
 
-    def __init__(self, *arguments: str, threads: int = 1) -> None:
+    def __init__(self, *arguments: str, threads: int = 1, module: str = "benchmarks.peer_process") -> None:
         self._errors = tempfile.TemporaryFile("w+")
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.peer_process", *arguments],
+            [sys.executable, "-m", module, *arguments],
             cwd=ROOT,
             env=_environment(threads),
             stdin=subprocess.PIPE,

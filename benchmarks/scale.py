@@ -30,7 +30,8 @@ from splade_lucene.lucene.build import IndexOptions
 from splade_lucene.lucene.index import ImpactIndex
 from splade_lucene.lucene.searcher import Searcher
 from splade_lucene.quantization import Quantizer
-from splade_lucene.vector_files import Shard, VectorFolder, read_vectors, write_query_tsv
+from splade_lucene.vector_files import read_vectors, write_query_tsv
+from splade_lucene.vector_folders import Shard, VectorFolder
 from splade_lucene.vectors import EncoderIdentity, ImpactVectors, TermVectors
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -29,13 +29,15 @@ from splade_lucene.lucene.searcher import Searcher
 from splade_lucene.pruning import Pruning
 from splade_lucene.quantization import Quantizer
 from splade_lucene.runs import Hits, Run
-from splade_lucene.vector_files import open_vectors, read_vectors
+from splade_lucene.vector_files import read_vectors
+from splade_lucene.vector_folders import open_vectors
 from splade_lucene.vectors import ImpactVectors, TermVectors
 
 KS = (10, 1000)
 SCALE = 100.0  # of our vectors where their folder names none
 
 
+FIRST_PASS = IndexOptions().first_pass_doc_terms
 EVERY_POSTING = SearchOptions(skip=False)
 PLAIN = Pruning()
 SKIPPING = SearchOptions()
@@ -50,6 +52,7 @@ class Way:
     pruning: Pruning = PLAIN
     search: SearchOptions = SKIPPING
     reorder: bool = False
+    first_pass_doc_terms: int = 0
 
     @property
     def label(self) -> str:
@@ -66,6 +69,16 @@ WAYS = [
     *[
         Way(f"two steps, {n:,} candidates, terms", f"{terms}", search=SearchOptions(first_pass_terms=terms, rescore=n))
         for n in (100, 1000)
+        for terms in (3, 5, 10, 15, 20)
+    ],
+    *[
+        Way(
+            f"two steps, pruned, {n:,} candidates, terms",
+            f"{terms}",
+            search=SearchOptions(first_pass_terms=terms, rescore=n),
+            first_pass_doc_terms=FIRST_PASS,
+        )
+        for n in (100, 300, 1000)
         for terms in (3, 5, 10, 15, 20)
     ],
     *[Way("postings at most", f"{n:,}", search=SearchOptions(max_postings=n)) for n in (3000, 10_000, 30_000, 100_000)],
@@ -136,7 +149,7 @@ class Searched:
     def megabytes(self) -> Mapping[str, float]:
         """Of its index: Lucene's files, and the block files."""
         sizes = {file.name: file.stat().st_size / 1e6 for file in self._index.path.iterdir()}
-        beside = sum(size for name, size in sizes.items() if name.startswith(block_files.PREFIX))
+        beside = sum(size for name, size in sizes.items() if name.startswith(block_files.PREFIXES))
         return {"index MB": sum(sizes.values()) - beside, "blocks MB": beside}
 
 
@@ -172,7 +185,9 @@ def measure(collection: Judged, ways: Sequence[Way], *, repeats: int) -> list[Ro
 
 
 def _options(way: Way) -> IndexOptions:
-    return IndexOptions(Quantizer(1), pruning=way.pruning, reorder=way.reorder)
+    return IndexOptions(
+        Quantizer(1), pruning=way.pruning, reorder=way.reorder, first_pass_doc_terms=way.first_pass_doc_terms
+    )
 
 
 def _build(path: Path, documents: Iterable[ImpactVectors], options: IndexOptions) -> ImpactIndex:
@@ -205,7 +220,8 @@ NOTES = [
     "ms: percentiles over the queries of each one's median over the rounds, on one thread; the ways take turns after "
     "every 20 queries",
     "two steps: so many of a query's terms find so many candidates (k, where that is more), which all of its terms "
-    "then score; postings at most: what a query may read, the best places first",
+    f"then score; pruned: these find them among the {FIRST_PASS} largest impacts of each document, saturated; postings "
+    "at most: what a query may read, the best places first",
     "documents' top terms, terms' quantile, documents' impacts: of the index, left out when it is built (2304.12702); "
     "queries' top terms and impacts: of the query, left out when it is asked",
     "index MB: of Lucene's files, doc_ids included; blocks MB: of the files beside them, with which searches skip and "

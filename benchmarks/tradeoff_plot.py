@@ -10,7 +10,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from benchmarks.report import Row
 
-# Okabe and Ito's colours, told apart by those who do not see all of them; a marker of its own says the same again.
+# Okabe and Ito's colours, told apart by those who do not see all of them, and three more; a marker of its own says
+# the same again.
 STYLES = [
     ("#0072B2", "o"),
     ("#56B4E9", "v"),
@@ -20,6 +21,9 @@ STYLES = [
     ("#8B6B00", "D"),
     ("#009E73", "^"),
     ("#CC79A7", "h"),
+    ("#5D3A9B", "p"),
+    ("#994F00", "<"),
+    ("#4B6B00", ">"),
 ]
 STARS = ["white", "#F0E442", "#8a8a8a"]  # what the stars of exact searches are filled with
 GREY = "#8a8a8a"

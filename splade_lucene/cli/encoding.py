@@ -25,7 +25,7 @@ from splade_lucene.cli.choices import (
 from splade_lucene.encoding.options import PRESETS, EncoderOptions, Side
 
 if TYPE_CHECKING:
-    from splade_lucene.vector_files import Shard, VectorFolder
+    from splade_lucene.vector_folders import Shard, VectorFolder
 
 
 def encode(
@@ -87,7 +87,7 @@ def encode(
     from splade_lucene.encoding.pipeline import CollectionOptions
     from splade_lucene.encoding.workers import EncodingJob, devices_of, encode_on_devices
     from splade_lucene.terminal import note, progress
-    from splade_lucene.vector_files import Part
+    from splade_lucene.vector_folders import Part
 
     options = EncoderOptions(
         max_length=max_length,

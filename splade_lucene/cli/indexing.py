@@ -58,6 +58,12 @@ def index(
     blocks: Annotated[
         bool, typer.Option(help="Write files beside the postings that make searches several times as fast.")
     ] = True,
+    first_pass_doc_terms: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Keep so many terms a document apart in these, for `search --first-pass-terms`; 0: none."
+        ),
+    ] = 128,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the index that is there, once this one is whole.")
     ] = False,
@@ -79,7 +85,8 @@ def index(
     from splade_lucene.datasets import read_fields
     from splade_lucene.lucene.index import ImpactIndex
     from splade_lucene.terminal import counted, note
-    from splade_lucene.vector_files import open_vectors, read_vectors
+    from splade_lucene.vector_files import read_vectors
+    from splade_lucene.vector_folders import open_vectors
 
     fields = tuple(listed(store))
     if texts is None and (bm25 or fields != ("raw",)):
@@ -101,6 +108,7 @@ def index(
             form=form,
             reorder=reorder,
             blocks=blocks,
+            first_pass_doc_terms=first_pass_doc_terms,
             merge=merge,
             overwrite=overwrite,
             pruning=pruning,
@@ -189,7 +197,8 @@ def _change(
     from splade_lucene.datasets import read_fields
     from splade_lucene.lucene.index import ImpactIndex
     from splade_lucene.terminal import counted, note
-    from splade_lucene.vector_files import open_vectors, read_vectors
+    from splade_lucene.vector_files import read_vectors
+    from splade_lucene.vector_folders import open_vectors
 
     encoded = open_vectors(vectors)
     passages = encoded.passages if encoded else None

@@ -136,7 +136,8 @@ def search(
     from splade_lucene.lucene.options import SearchOptions
     from splade_lucene.lucene.searcher import Searcher
     from splade_lucene.terminal import note, out, progress, show_hits
-    from splade_lucene.vector_files import open_vectors, read_vectors
+    from splade_lucene.vector_files import read_vectors
+    from splade_lucene.vector_folders import open_vectors
 
     how = SearchOptions(
         query_terms=query_terms,

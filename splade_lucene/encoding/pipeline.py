@@ -18,7 +18,7 @@ from splade_lucene.encoding.encoder import TextEncoder
 from splade_lucene.encoding.tokenizer import Tokens
 from splade_lucene.errors import ConfigError, EncoderError
 from splade_lucene.files import remove_leftovers
-from splade_lucene.vector_files import Part, Shard, VectorFolder, WeightType, part_folders
+from splade_lucene.vector_folders import Part, Shard, VectorFolder, WeightType, part_folders
 from splade_lucene.vectors import Vocabulary
 
 SHARD_SIZE = 2_048

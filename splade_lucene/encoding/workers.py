@@ -20,7 +20,7 @@ from splade_lucene.encoding.layouts import Checkpoint, read_layout
 from splade_lucene.encoding.options import EncoderOptions, Side
 from splade_lucene.encoding.pipeline import SHARD_SIZE, CollectionOptions, encode_collection
 from splade_lucene.errors import ConfigError, EncoderError, SpladeLuceneError
-from splade_lucene.vector_files import Part, VectorFolder
+from splade_lucene.vector_folders import Part, VectorFolder
 
 Progress = Callable[[int], None]
 

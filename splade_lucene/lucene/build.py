@@ -30,7 +30,7 @@ from splade_lucene.pruning import Pruning, term_bars
 from splade_lucene.quantization import Quantizer
 from splade_lucene.vectors import EncoderIdentity, ImpactVectors, TermVectors
 
-_PREFIXES = ("_", "segments", "pending_segments", block_files.PREFIX)  # of the names of an index's files
+_PREFIXES = ("_", "segments", "pending_segments", *block_files.PREFIXES)  # of the names of an index's files
 _TRIMMED = "".join(map(chr, range(0x21)))  # what String.trim takes off both ends
 
 
@@ -46,7 +46,10 @@ class IndexOptions:
     at all; a search then finds what it can in these. store: what is kept of the texts, where texts are given: `raw`,
     title and text in one, as Anserini keeps it, or names of fields, which can then be filtered on where they are not
     longer than 256 bytes. bm25: the texts can be searched by BM25 too. blocks: write block files beside the postings,
-    with which a search reads fewer of these.
+    with which a search reads fewer of these. first_pass_doc_terms: of each document the terms of highest impact that
+    these keep apart, in three bytes each, for searches in two steps; with 0, these find their candidates by all
+    postings, slower. 128 of SPLADE-v3's 273 terms are a fifth more bytes, and what is asked for 14 terms and 200
+    candidates then has 99 % of the best ten of a million documents in half the time of an exact search.
     """
 
     quantizer: Quantizer = field(default_factory=Quantizer)
@@ -59,12 +62,15 @@ class IndexOptions:
     store: tuple[str, ...] = (RAW,)
     bm25: bool = False
     blocks: bool = True
+    first_pass_doc_terms: int = 128
 
     def __post_init__(self) -> None:
         if self.form not in ("impacts", "repeat"):
             raise ValueError(f"form must be 'impacts' or 'repeat', not {self.form!r}")
         if self.threads < 1:
             raise ValueError(f"threads must be at least 1, not {self.threads}")
+        if self.first_pass_doc_terms < 0:
+            raise ValueError(f"first_pass_doc_terms must be at least 0, not {self.first_pass_doc_terms}")
         for name, count in Counter(self.store).items():
             if name in RESERVED or not name:
                 raise ValueError(f"a field cannot be stored as {name!r}: the index has its own of this name")
@@ -155,8 +161,8 @@ class Build:
         if dropped:
             self._handover.add(Quantizer(1)(TermVectors.from_rows(dropped)))
 
-    def commit(self, encoder: EncoderIdentity | None, passages: Passages | None) -> None:
-        """Wait for the workers, check what Lucene holds, and make it visible.
+    def commit(self, encoder: EncoderIdentity | None, passages: Passages | None) -> Manifest:
+        """Wait for the workers, check what Lucene holds, and make it visible; the answer is its manifest.
 
         An interrupt while the commit itself runs comes too late: the index is there.
         """
@@ -183,9 +189,11 @@ class Build:
             stored=self.options.store if self._stores_texts else (),
             bm25=self.options.bm25,
             blocks=self.options.blocks,
+            first_pass_doc_terms=self.options.first_pass_doc_terms if self.options.blocks else 0,
         )
         with jvm.calling(self.path):
             self._writer.commit(manifest.to_json())
+        return manifest
 
     def roll_back(self, *, remove_folder: bool) -> None:
         """Forget this build; the folder is as it was before."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-LONGEST_VALUE = 256  # bytes of a stored value that can be filtered on: `ImpactWriter.LONGEST_FILTER`
+LONGEST_VALUE = 256  # bytes of a stored value that can be filtered on: `Batch.LONGEST_FILTER`
 
 
 @dataclass(frozen=True, eq=False)

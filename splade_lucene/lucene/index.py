@@ -76,7 +76,7 @@ class ImpactIndex:
             self._documents = int(reader.documents())  # what is open does not change any more
         self.manifest = Manifest.from_json(manifest, where=self.path) if manifest is not None else None
         if self.manifest is not None and self.manifest.blocks:
-            self._restore_blocks()
+            self._restore_blocks(self.manifest)
 
     def refreshed(self) -> "ImpactIndex":
         """The index as its last commit left it: this one where nothing was committed since, else one opened anew.
@@ -92,13 +92,13 @@ class ImpactIndex:
         index._take(newer)
         return index
 
-    def _restore_blocks(self) -> None:
-        """Write missing block files, if that is possible; a search does without."""
+    def _restore_blocks(self, manifest: Manifest) -> None:
+        """Write what is missing beside the index, if that is possible; a search does without."""
         with jvm.calling(self.path):
             whole = self._reader.hasBlocks()
         if not whole:
             with suppress(ImpactIndexError, JvmError):  # the folder may be read-only, the heap small
-                block_files.refresh(self.path)
+                block_files.refresh(self.path, manifest)
                 with jvm.calling(self.path):
                     self._reader.close()
                     self._reader = jvm.java_class("splade_lucene.ImpactReader")(str(self.path))
@@ -327,12 +327,12 @@ class ImpactIndex:
         build = Build(path, options)
         try:
             build.add_all(vectors, texts)
-            build.commit(encoder, passages)
+            manifest = build.commit(encoder, passages)
         except BaseException:
             build.roll_back(remove_folder=not existed)
             raise
         if options.blocks:
-            block_files.refresh(path, options.threads)
+            block_files.refresh(path, manifest, options.threads)
         return cls(path)
 
     @staticmethod

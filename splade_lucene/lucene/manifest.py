@@ -22,9 +22,9 @@ class Manifest:
     space; `vector_files.is_repeatable` has the rule. passages: how documents were cut, None where they were not.
     pruning: which postings were written, None where all were; it took pruned_postings, and emptied_documents lost all
     of theirs (they count among the empty ones). stored: the fields that are kept of texts; None where an index does not
-    say, being of format 2. bm25: whether texts are searched by BM25 too. blocks: whether it is to have block files. An
-    index that was changed since it was built counts its documents, empty ones and postings anew, and adds to all other
-    counts.
+    say, being of format 2. bm25: whether texts are searched by BM25 too. blocks: whether it is to have block files.
+    first_pass_doc_terms: how many terms of a document these keep apart for a first pass. An index that was changed
+    since it was built counts its documents, empty ones and postings anew, and adds to all other counts.
     """
 
     scale: float
@@ -43,9 +43,10 @@ class Manifest:
     stored: tuple[str, ...] | None = None
     bm25: bool = False
     blocks: bool = False
-    format_version: int = 3
+    first_pass_doc_terms: int = 0
+    format_version: int = 4
 
-    FORMAT_VERSION = 3
+    FORMAT_VERSION = 4
 
     def to_json(self) -> str:
         """For Lucene's commit."""

@@ -14,7 +14,9 @@ class SearchOptions:
     query_terms: ask only for so many of a query's terms, those of largest impact; min_query_impact: only for those of
     at least so much. Hits then have scores of these terms alone.
     first_pass_terms: search in two steps (2404.13357): so many of a query's terms of largest impact find candidates,
-    which all of its terms then score; a hit that is found has its full score. rescore: how many candidates, k at least.
+    which all of its terms then score; a hit that is found has its full score. They find them among the terms that the
+    block files keep apart (`IndexOptions.first_pass_doc_terms`), where these do. rescore: how many candidates, k at
+    least.
     time_budget_ms, max_postings: what one query may cost. It then looks where most can be expected first, and answers
     with what it has when the limit is reached: `Hits.cut` says that it was. The limit is looked at after every 8,192
     documents (32,768 without block files), so that a search may go beyond it by what these take.

@@ -263,7 +263,7 @@ class ImpactWriter:
             self.manifest = manifest
         if manifest.blocks:
             with suppress(ImpactIndexError):  # the commit is done; whoever opens the index next tries again
-                block_files.refresh(self.path, self._threads)
+                block_files.refresh(self.path, manifest, self._threads)
 
 
 def _unaskable_terms(path: Path) -> set[str]:

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from splade_lucene.errors import CorruptIndexError, ImpactIndexError
+from splade_lucene.lucene.block_files import PREFIXES
 from splade_lucene.lucene.build import IndexOptions
 from splade_lucene.lucene.index import ImpactIndex
 from splade_lucene.lucene.options import SearchOptions
@@ -36,7 +37,7 @@ AS_THEY_ARE = Quantizer(1)
 
 def found(index: ImpactIndex, queries: ImpactVectors, k: int, **options: Any) -> dict[str, list[tuple[str, float]]]:
     run = Searcher(index).search_vectors(queries, k, **options)
-    return {query_id: [tuple(hit) for hit in hits] for query_id, hits in run.items()}
+    return {query_id: [(hit.doc_id, hit.score) for hit in hits] for query_id, hits in run.items()}
 
 
 # Damaged files
@@ -86,7 +87,7 @@ def changed(whole: Path, tmp_path: Path) -> Callable[[str, Callable[[bytes], byt
 
 def test_these_are_all_kinds_of_files_that_lucene_writes(whole: Path) -> None:
     named = {of_kind(whole, kind).name for kind in KINDS}
-    assert {file.name for file in whole.iterdir() if not file.name.startswith("blocks")} - named == {"write.lock"}
+    assert {file.name for file in whole.iterdir() if not file.name.startswith(PREFIXES)} - named == {"write.lock"}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -154,12 +155,17 @@ def test_the_doctor_checks_an_index(
     assert "checksum failed" in finished.out and ".doc" in finished.out and clean(finished.out)
 
 
-# Damaged block files: a search does without, and they are written anew where they are missing
+# Damaged files beside Lucene's: a search does without, and they are written anew where they are missing
 
 
 def blocks(folder: Path) -> Path:
     """The one block file of an index."""
-    (file,) = folder.glob("blocks-*")
+    return beside(folder, "blocks")
+
+
+def beside(folder: Path, kind: str) -> Path:
+    """The one file of a kind, which is not Lucene's."""
+    (file,) = folder.glob(f"{kind}-*")
     return file
 
 
@@ -170,10 +176,11 @@ def copied(whole: Path, tmp_path: Path) -> Path:
 
 
 def expect_whole(path: Path, whole: Path, rows: dict[str, dict[str, int]]) -> None:
-    """The index has its block file again, and finds by it what brute force finds."""
+    """The index has its files again, and finds by them what brute force finds."""
     query = {f"t{number}": 1 + number % 3 for number in range(60)}
     with ImpactIndex(path) as index:
-        assert blocks(path).read_bytes() == blocks(whole).read_bytes()
+        for kind in PREFIXES:
+            assert beside(path, kind).read_bytes() == beside(whole, kind).read_bytes()
         index.check()
         for skip in (True, False):
             options = SearchOptions(skip=skip)
@@ -181,11 +188,12 @@ def expect_whole(path: Path, whole: Path, rows: dict[str, dict[str, int]]) -> No
             assert [tuple(hit) for hit in run["q"]] == brute_force(rows, query, 10)
 
 
-@pytest.mark.parametrize("left", ["nothing", 0, 1, 30, 5_000, -1], ids=str)
-def test_a_block_file_that_is_missing_or_cut_is_written_anew(
-    left: str | int, copied: Path, whole: Path, rows: dict[str, dict[str, int]]
+@pytest.mark.parametrize("kind", PREFIXES)
+@pytest.mark.parametrize("left", ["nothing", 0, 1, 30, 1_000, -1], ids=str)
+def test_one_that_is_missing_or_cut_is_written_anew(
+    left: str | int, kind: str, copied: Path, whole: Path, rows: dict[str, dict[str, int]]
 ) -> None:
-    file = blocks(copied)
+    file = beside(copied, kind)
     if isinstance(left, str):
         file.unlink()
     else:
@@ -193,25 +201,57 @@ def test_a_block_file_that_is_missing_or_cut_is_written_anew(
     expect_whole(copied, whole, rows)
 
 
-def test_a_block_file_of_another_segment_is_written_anew(
-    copied: Path, whole: Path, rows: dict[str, dict[str, int]], tmp_path: Path
+@pytest.mark.parametrize("kind", PREFIXES)
+def test_one_of_another_segment_is_written_anew(
+    kind: str, copied: Path, whole: Path, rows: dict[str, dict[str, int]], tmp_path: Path
 ) -> None:
     """Even where that segment has the same documents: it is tied to this one by its id."""
     ImpactIndex.build(tmp_path / "other", [weights(rows)], IndexOptions(AS_THEY_ARE)).close()
-    assert blocks(tmp_path / "other").stat().st_size == blocks(copied).stat().st_size
-    shutil.copy(blocks(tmp_path / "other"), blocks(copied))
+    assert beside(tmp_path / "other", kind).stat().st_size == beside(copied, kind).stat().st_size
+    shutil.copy(beside(tmp_path / "other", kind), beside(copied, kind))
     expect_whole(copied, whole, rows)
 
 
-def test_the_block_file_of_a_segment_that_is_gone_is_in_nobodys_way(copied: Path) -> None:
-    old = blocks(copied).name
+@pytest.mark.parametrize("kind", PREFIXES)
+def test_one_of_a_segment_that_is_gone_is_in_nobodys_way(kind: str, copied: Path) -> None:
+    old = beside(copied, kind).name
     options = IndexOptions(AS_THEY_ARE, overwrite=True)
     with ImpactIndex.build(copied, [weights({"new": {"t1": 3}})], options) as index:
         assert found(index, impacts({"q": {"t1": 2}}), 10) == {"q": [("new", 6)]}
-    assert blocks(copied).name != old
-    shutil.copy(blocks(copied), copied / old)  # somebody brings it back
+    assert beside(copied, kind).name != old
+    shutil.copy(beside(copied, kind), copied / old)  # somebody brings it back
     with ImpactIndex(copied) as index:
         assert found(index, impacts({"q": {"t1": 2}}), 10) == {"q": [("new", 6)]}
+
+
+def test_only_the_largest_segment_has_a_rank_file(copied: Path) -> None:
+    """What a killed process left of another goes with the next commit."""
+    first = beside(copied, "ranks")
+    (copied / "ranks_part_0.tmp").write_bytes(first.read_bytes()[:100])
+    with ImpactIndex.writer(copied) as writer:
+        writer.append([weights({"new": {"t1": 3}})], [("new", "some text")])
+    assert [file.name for file in copied.glob("ranks*")] == [first.name]
+    more = {f"more{number}": {"t1": 1} for number in range(1_000)}
+    with ImpactIndex.writer(copied) as writer:
+        writer.append([weights(more)], [(doc_id, "some text") for doc_id in more])
+    assert not first.exists() and [beside(copied, "ranks")] == list(copied.glob("ranks*"))
+    with ImpactIndex(copied) as index:
+        assert index.segments == 3
+        index.check()
+
+
+def test_a_flipped_bit_in_a_rank_file_is_mended_when_the_index_is_opened(
+    whole: Path, copied: Path, rows: dict[str, dict[str, int]]
+) -> None:
+    right = beside(whole, "ranks").read_bytes()
+    chance = random.Random(17)
+    for place in [0, 20, len(right) - 1, *(chance.randrange(len(right)) for _ in range(10))]:
+        beside(copied, "ranks").write_bytes(flipped(right, place, 1 << chance.randrange(8)))
+        expect_whole(copied, whole, rows)
+    with ImpactIndex(copied) as index:
+        beside(copied, "ranks").write_bytes(flipped(right, 100, 4))
+        with pytest.raises(CorruptIndexError, match=f"checksum failed.*{beside(whole, 'ranks').name}"):
+            index.check()
 
 
 def test_a_flipped_bit_in_a_block_file_is_mended_or_found_by_a_check(

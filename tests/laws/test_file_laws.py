@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from splade_lucene.datasets import Qrel, read_qrels, write_qrels
 from splade_lucene.quantization import MAX_IMPACT
 from splade_lucene.runs import Hits, read_run, write_run
-from splade_lucene.vector_files import Shard, VectorFolder, read_vectors, write_jsonl, write_query_tsv
+from splade_lucene.vector_files import read_vectors, write_jsonl, write_query_tsv
+from splade_lucene.vector_folders import Shard, VectorFolder
 from splade_lucene.vectors import EncoderIdentity, TermVectors, Vocabulary
 from tests.helpers import as_rows, impacts, weights
 from tests.laws.strategies import float_weights, ids, repeatable_terms, terms
@@ -39,6 +41,15 @@ def test_json_vectors(name: str, rows: dict[str, dict[str, int]], batch_size: in
         read = [as_rows(batch) for batch in read_vectors(path, batch_size=batch_size)]
     assert {row_id: row for batch in read for row_id, row in batch.items()} == rows
     assert [row_id for batch in read for row_id in batch] == list(rows)
+
+
+@given(rows_of(terms, float_weights))
+def test_json_weights(rows: dict[str, dict[str, float]]) -> None:
+    """Bit by bit, as Seismic is given them."""
+    with a_file("v.jsonl") as path:
+        assert write_jsonl(path, [weights(rows)]) == len(rows)
+        (read,) = read_vectors(path)
+    assert read == weights(rows)
 
 
 @given(rows_of(repeatable_terms, st.integers(1, 50)))
@@ -93,3 +104,12 @@ def test_runs(name: str, given: dict[str, tuple[list[str], list[float]]]) -> Non
         assert {query_id: hits.doc_ids for query_id, hits in read_run(again).items()} == {
             query_id: hits.doc_ids for query_id, hits in run.items()
         }
+
+
+@pytest.mark.parametrize("name", ["a.qrels", "a.tsv", "a.qrels.gz"])
+@given(st.dictionaries(st.tuples(ids, ids), st.integers(-3, 9), min_size=1, max_size=8))
+def test_qrels(name: str, judged: dict[tuple[str, str], int]) -> None:
+    qrels = [Qrel(*pair, relevance) for pair, relevance in judged.items()]
+    with a_file(name) as path:
+        write_qrels(path, qrels)
+        assert list(read_qrels(str(path))) == qrels

@@ -18,7 +18,8 @@ from splade_lucene.encoding.pipeline import CollectionOptions, encode_collection
 from splade_lucene.encoding.table_encoder import IdfEncoder
 from splade_lucene.encoding.tokenizer import Tokens
 from splade_lucene.errors import ConfigError, EncoderError, FormatError, WeightError
-from splade_lucene.vector_files import Part, VectorFolder, open_vectors, read_vectors
+from splade_lucene.vector_files import read_vectors
+from splade_lucene.vector_folders import Part, VectorFolder, open_vectors
 from splade_lucene.vectors import TermVectors
 from tests.helpers import as_rows, tiny_tokenizer
 

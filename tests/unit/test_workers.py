@@ -13,7 +13,8 @@ from splade_lucene.encoding.options import EncoderOptions
 from splade_lucene.encoding.pipeline import CollectionOptions
 from splade_lucene.encoding.workers import EncodingJob, devices_of, encode_on_devices
 from splade_lucene.errors import ConfigError, EncoderError, FormatError
-from splade_lucene.vector_files import Part, open_vectors, read_vectors
+from splade_lucene.vector_files import read_vectors
+from splade_lucene.vector_folders import Part, open_vectors
 from tests.helpers import WORDS, tiny_backend
 
 

@@ -20,10 +20,12 @@ import org.apache.lucene.store.Lock;
 import org.apache.lucene.store.LockObtainFailedException;
 import org.apache.lucene.util.StringHelper;
 
-/** The block files of an index: one for each segment, named by the segment's id. */
+/** The files beside Lucene's, named by the segment's id: each segment's block file, and the largest one's rank file. */
 public final class BlockFiles {
-  /** What the names of all our files beside Lucene's begin with, temporary ones and the lock included. */
-  private static final String PREFIX = "blocks";
+  // What the names of all our files begin with, temporary ones and the lock included.
+  static final String BLOCKS = "blocks";
+  static final String RANKS = "ranks";
+  private static final String LOCK = BLOCKS + ".lock";
 
   private BlockFiles() {}
 
@@ -31,14 +33,19 @@ public final class BlockFiles {
     return ((SegmentReader) FilterLeafReader.unwrap(segment)).getSegmentInfo().info.getId();
   }
 
-  private static String name(LeafReader segment) {
-    return PREFIX + "-" + StringHelper.idToString(id(segment));
+  private static String name(String kind, LeafReader segment) {
+    return kind + "-" + StringHelper.idToString(id(segment));
   }
 
-  /** The blocks of a segment, or null where there is no file, or one that cannot be used. */
-  static Blocks open(Directory directory, LeafReader segment) throws IOException {
+  @FunctionalInterface
+  private interface Reading<T> {
+    T read() throws IOException;
+  }
+
+  /** What is read from a file, or null where there is none, or one that cannot be used. */
+  private static <T> T orNull(Reading<T> reading) throws IOException {
     try {
-      return Blocks.open(directory, name(segment), id(segment));
+      return reading.read();
     } catch (NoSuchFileException
         | CorruptIndexException
         | EOFException
@@ -48,17 +55,39 @@ public final class BlockFiles {
     }
   }
 
+  private static Blocks blocks(Directory directory, LeafReader segment) throws IOException {
+    return Blocks.open(directory, name(BLOCKS, segment), id(segment));
+  }
+
+  private static int[] ranks(Directory directory, LeafReader segment) throws IOException {
+    return RankFile.read(directory, segment, id(segment), name(RANKS, segment));
+  }
+
+  /** The blocks of a segment, or null where there is no file, or one that cannot be used. */
+  static Blocks open(Directory directory, LeafReader segment) throws IOException {
+    return orNull(() -> blocks(directory, segment));
+  }
+
+  /** The ranks within the largest segment, or null likewise. */
+  static int[] ranksWithinLargest(Directory directory, DirectoryReader reader) throws IOException {
+    LeafReaderContext largest = IdRanks.largest(reader);
+    return largest == null ? new int[0] : orNull(() -> ranks(directory, largest.reader()));
+  }
+
   /**
-   * Writes the files that the last commit lacks, and removes those of segments that are gone. Does nothing where
+   * Writes the files that the last commit lacks, and removes those that no search of it reads. Does nothing where
    * another process is at it.
+   *
+   * @param firstPassDocTerms of each document so many postings for a first pass; 0: none
+   * @param halfSaturation the impact that counts there for half of the most that any can
    */
-  public static Job refresh(String path, int threads) {
+  public static Job refresh(String path, int firstPassDocTerms, int halfSaturation, int threads) {
     return Job.start(
         job -> {
           try (Directory directory = FSDirectory.open(Path.of(path));
-              Lock lock = directory.obtainLock(PREFIX + ".lock")) {
+              Lock lock = directory.obtainLock(LOCK)) {
             lock.ensureValid();
-            refresh(directory, threads);
+            refresh(directory, new BlockWriter.FirstPass(firstPassDocTerms, halfSaturation), threads);
           } catch (LockObtainFailedException e) {
             // The other one writes the same.
           }
@@ -66,35 +95,54 @@ public final class BlockFiles {
         });
   }
 
-  private static void refresh(Directory directory, int threads) throws IOException {
-    Set<String> wanted = new HashSet<>();
-    wanted.add(PREFIX + ".lock");
+  private static void refresh(Directory directory, BlockWriter.FirstPass firstPass, int threads) throws IOException {
     try (DirectoryReader reader = DirectoryReader.open(directory)) {
-      for (LeafReaderContext leaf : reader.leaves()) {
-        wanted.add(name(leaf.reader()));
-      }
-      for (String file : directory.listAll()) {
-        if (file.startsWith(PREFIX) && !wanted.contains(file)) {
-          directory.deleteFile(file);
-        }
+      removeOthers(directory, reader);
+      if (ranksWithinLargest(directory, reader) == null) {
+        LeafReader largest = IdRanks.largest(reader).reader();
+        RankFile.write(directory, largest, id(largest), name(RANKS, largest));
       }
       for (LeafReaderContext leaf : reader.leaves()) {
         Blocks there = open(directory, leaf.reader());
         if (there != null) {
           there.close();
         } else {
-          BlockWriter.write(directory, leaf.reader(), id(leaf.reader()), name(leaf.reader()), threads);
+          BlockWriter.write(
+              directory, leaf.reader(), id(leaf.reader()), name(BLOCKS, leaf.reader()), firstPass, threads);
         }
       }
     }
   }
 
-  /** Reads every block file of the last commit in full; throws CorruptIndexException where a checksum is wrong. */
+  private static void removeOthers(Directory directory, DirectoryReader reader) throws IOException {
+    Set<String> wanted = new HashSet<>();
+    wanted.add(LOCK);
+    for (LeafReaderContext leaf : reader.leaves()) {
+      wanted.add(name(BLOCKS, leaf.reader()));
+    }
+    if (!reader.leaves().isEmpty()) {
+      wanted.add(name(RANKS, IdRanks.largest(reader).reader()));
+    }
+    for (String file : directory.listAll()) {
+      if ((file.startsWith(BLOCKS) || file.startsWith(RANKS)) && !wanted.contains(file)) {
+        directory.deleteFile(file);
+      }
+    }
+  }
+
+  /** Reads all files of the last commit in full; throws CorruptIndexException where a checksum is wrong. */
   static void check(Directory directory) throws IOException {
     try (DirectoryReader reader = DirectoryReader.open(directory)) {
       for (LeafReaderContext leaf : reader.leaves()) {
-        try (Blocks blocks = Blocks.open(directory, name(leaf.reader()), id(leaf.reader()))) {
+        try (Blocks blocks = blocks(directory, leaf.reader())) {
           blocks.checkIntegrity();
+        } catch (NoSuchFileException e) {
+          // A search does without.
+        }
+      }
+      if (!reader.leaves().isEmpty()) {
+        try {
+          ranks(directory, IdRanks.largest(reader).reader());
         } catch (NoSuchFileException e) {
           // A search does without.
         }

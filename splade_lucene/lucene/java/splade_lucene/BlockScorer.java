@@ -3,7 +3,6 @@ package splade_lucene;
 import io.anserini.index.Constants;
 import java.io.IOException;
 import java.util.Arrays;
-import java.util.stream.IntStream;
 import org.apache.lucene.index.LeafReaderContext;
 import org.apache.lucene.index.PostingsEnum;
 import org.apache.lucene.index.TermsEnum;
@@ -71,7 +70,7 @@ final class BlockScorer {
         search.raise((long) weights[i] * blocks.reached(terms[i], search.top.capacity()));
       }
     }
-    int[] order = byBound(first, end);
+    int[] order = Blocks.byBound(groupBounds, first, end);
     if (search.limited()) {
       for (int i = 0; i < order.length && !search.exhausted(); i++) {
         searchGroups(order, i, i + 1);
@@ -128,14 +127,6 @@ final class BlockScorer {
   /** What one step of a term's rounded impacts gives. */
   private int step(int i) {
     return weights[i] << Blocks.shift(blocks.highest(terms[i]));
-  }
-
-  private int[] byBound(int first, int end) {
-    return IntStream.range(first, end)
-        .boxed()
-        .sorted((a, b) -> Long.compare(groupBounds[b], groupBounds[a]))
-        .mapToInt(Integer::intValue)
-        .toArray();
   }
 
   /** Searches some of the groups of an order, as they follow one another in the segment. */

@@ -28,15 +28,17 @@ import org.apache.lucene.util.IOUtils;
 /**
  * Writes the block file of a segment ({@link Blocks} says what stands in it) from its postings.
  *
- * <p>Memory: per thread some 20 bytes a posting of 32,768 documents, and 100 bytes a term. The bytes written do not
- * depend on the number of threads.
+ * <p>Memory: per thread some 20 bytes a posting of 32,768 documents, 100 bytes a term, 12 a document. The bytes written
+ * do not depend on the number of threads.
  */
 final class BlockWriter {
   private static final int AT_A_TIME = 4; // groups that one thread reads
+  private static final int AT_ONCE = 1 << 20; // postings whose first pass one thread makes, or those of one term
   private static final int COUNTED = 1 << 12; // impacts from here on count as this one when the best are looked for
 
   private final LeafReader segment;
   private final int documents;
+  private final FirstPass firstPass;
   private final List<BytesRef> dictionary = new ArrayList<>(); // in Lucene's order
   private final int[] frequencies; // in this order, too, as all that follows
   private final int[] highest;
@@ -49,8 +51,17 @@ final class BlockWriter {
   private int impactBits;
   private int entry;
 
-  private BlockWriter(LeafReader segment) throws IOException {
+  /**
+   * What a first pass has to search.
+   *
+   * @param docTerms of each document so many postings, those of highest impact and those equal to them; 0: none
+   * @param halfSaturation the impact that counts for half of the most that any can
+   */
+  record FirstPass(int docTerms, int halfSaturation) {}
+
+  private BlockWriter(LeafReader segment, FirstPass firstPass) throws IOException {
     this.segment = segment;
+    this.firstPass = firstPass;
     documents = segment.maxDoc();
     Terms terms = segment.terms(Constants.CONTENTS);
     TermsEnum each = terms == null ? TermsEnum.EMPTY : terms.iterator();
@@ -65,9 +76,10 @@ final class BlockWriter {
   }
 
   /** Writes the file under a temporary name and renames it, so that it appears whole or not at all. */
-  static void write(Directory directory, LeafReader segment, byte[] segmentId, String name, int threads)
+  static void write(
+      Directory directory, LeafReader segment, byte[] segmentId, String name, FirstPass firstPass, int threads)
       throws IOException {
-    BlockWriter writer = new BlockWriter(segment);
+    BlockWriter writer = new BlockWriter(segment, firstPass);
     ExecutorService workers = Executors.newFixedThreadPool(threads, ImpactWriter::daemon);
     IndexOutput output = directory.createTempOutput("blocks", "part", IOContext.DEFAULT);
     boolean whole = false;
@@ -185,6 +197,7 @@ final class BlockWriter {
     int groups = (documents + Blocks.GROUP - 1) >>> Blocks.GROUP_BITS;
     long[] groupStarts = new long[groups];
     long[] starts = new long[documents];
+    int[] bars = new int[firstPass.docTerms > 0 ? documents : 0];
     byte[][] maxima = new byte[groups][];
     for (int first = 0; first < groups; first += threads * AT_A_TIME) {
       Group[] made = new Group[Math.min(threads * AT_A_TIME, groups - first)];
@@ -204,8 +217,13 @@ final class BlockWriter {
           starts[group.start + i] = output.getFilePointer() + group.starts[i];
         }
         output.writeBytes(group.vectors, group.vectors.length);
+        if (firstPass.docTerms > 0) {
+          System.arraycopy(group.bars, 0, bars, group.start, group.bars.length);
+        }
       }
     }
+    long firstPassStart = output.getFilePointer();
+    long[] firstPassLengths = firstPass.docTerms > 0 ? writeFirstPass(output, bars, workers, threads) : null;
     long vectorStarts = output.getFilePointer();
     for (long each : starts) {
       output.writeLong(each);
@@ -226,13 +244,18 @@ final class BlockWriter {
       output.writeVLong(each);
     }
     output.writeVInt(rows);
-    writeTerms(output);
+    output.writeVInt(firstPassLengths != null ? firstPass.halfSaturation : 0);
+    if (firstPassLengths != null) {
+      output.writeVLong(firstPassStart);
+    }
+    writeTerms(output, firstPassLengths);
     output.writeLong(facts);
   }
 
-  private void writeTerms(IndexOutput output) throws IOException {
+  private void writeTerms(IndexOutput output, long[] firstPassLengths) throws IOException {
     output.writeVInt(byNumber.length);
-    for (int term : byNumber) {
+    for (int number = 0; number < byNumber.length; number++) {
+      int term = byNumber[number];
       BytesRef name = dictionary.get(term);
       output.writeVInt(name.length);
       output.writeBytes(name.bytes, name.offset, name.length);
@@ -241,7 +264,66 @@ final class BlockWriter {
       for (int[] kth : best) {
         output.writeVInt(kth[term]);
       }
+      if (firstPassLengths != null) {
+        output.writeVLong(firstPassLengths[number]);
+      }
     }
+  }
+
+  /** Writes the first-pass postings of all terms, those that reach their document's bar; returns their bytes. */
+  private long[] writeFirstPass(IndexOutput output, int[] bars, ExecutorService workers, int threads)
+      throws IOException {
+    long[] lengths = new long[byNumber.length];
+    for (int first = 0, end; first < byNumber.length; first = end) {
+      long postings = frequencies[byNumber[first]];
+      for (end = first + 1; end < byNumber.length && postings < (long) threads * AT_ONCE; end++) {
+        postings += frequencies[byNumber[end]];
+      }
+      byte[][] lists = new byte[end - first][];
+      int start = first;
+      each(lists.length, workers, i -> lists[i] = firstPass(byNumber[start + i], bars));
+      for (int i = 0; i < lists.length; i++) {
+        lengths[first + i] = lists[i].length;
+        output.writeBytes(lists[i], lists[i].length);
+      }
+    }
+    return lengths;
+  }
+
+  private byte[] firstPass(int term, int[] bars) throws IOException {
+    TermsEnum dictionary = segment.terms(Constants.CONTENTS).iterator();
+    dictionary.seekExact(this.dictionary.get(term), states[term]);
+    PostingsEnum postings = dictionary.postings(null, PostingsEnum.FREQS);
+    DocAndFloatFeatureBuffer buffer = new DocAndFloatFeatureBuffer();
+    int[] kept = new int[frequencies[term]];
+    byte[] impacts = new byte[frequencies[term]];
+    int n = 0;
+    postings.nextDoc();
+    for (postings.nextPostings(documents, buffer); buffer.size > 0; postings.nextPostings(documents, buffer)) {
+      for (int i = 0; i < buffer.size; i++) {
+        if (buffer.features[i] >= bars[buffer.docs[i]]) {
+          impacts[n] = (byte) Blocks.saturated((long) buffer.features[i], firstPass.halfSaturation);
+          kept[n++] = buffer.docs[i];
+        }
+      }
+    }
+    int[] counts = new int[n > 0 ? documents + Blocks.GROUP - 1 >>> Blocks.GROUP_BITS : 0];
+    for (int i = 0; i < n; i++) {
+      counts[kept[i] >>> Blocks.GROUP_BITS]++;
+    }
+    ByteBuffer list = Packed.littleEndian(new byte[counts.length * Short.BYTES + n * Blocks.FIRST_PASS_POSTING]);
+    for (int count : counts) {
+      list.putShort((short) count);
+    }
+    int from = 0;
+    for (int count : counts) {
+      for (int i = from; i < from + count; i++) {
+        list.putShort((short) (kept[i] & Blocks.GROUP - 1));
+      }
+      list.put(impacts, from, count);
+      from += count;
+    }
+    return list.array();
   }
 
   /** Fills groups that follow one another: for each of them alone, every posting list would have to be found again. */
@@ -269,6 +351,12 @@ final class BlockWriter {
     }
   }
 
+  private static byte[] nothing(int length) {
+    byte[] row = new byte[length];
+    Arrays.fill(row, Blocks.NOTHING);
+    return row;
+  }
+
   /** One group's part of all that the file has. */
   private final class Group {
     final int number;
@@ -278,6 +366,7 @@ final class BlockWriter {
     final byte[][] planes;
     final int[] starts; // of each document's vector in these bytes:
     byte[] vectors = new byte[0];
+    final int[] bars; // of each document, the impact that its first-pass postings have at least
     private final int[] firstPlanes; // of each term that has rows
     private int[] owners = new int[0]; // of postings, term by term
     private long[] entries = new long[0];
@@ -287,6 +376,7 @@ final class BlockWriter {
       this.number = number;
       start = number << Blocks.GROUP_BITS;
       starts = new int[Math.min(documents - start, Blocks.GROUP)];
+      bars = new int[firstPass.docTerms > 0 ? starts.length : 0];
       int size = Blocks.size(number, documents);
       maxima = nothing(dictionary.size());
       rows = new byte[BlockWriter.this.rows][];
@@ -299,12 +389,6 @@ final class BlockWriter {
         planes[plane] = nothing(size);
         plane += Blocks.planes(highest[byNumber[name]]);
       }
-    }
-
-    private static byte[] nothing(int length) {
-      byte[] row = new byte[length];
-      Arrays.fill(row, Blocks.NOTHING);
-      return row;
     }
 
     /** Takes the postings of this group from one on; returns the first that is not. */
@@ -357,6 +441,9 @@ final class BlockWriter {
         int to = next[document];
         starts[document] = buffer.position();
         buffer.putInt(to - from);
+        if (bars.length > 0 && to - from > firstPass.docTerms) {
+          bars[document] = kthHighest(dealt, from, to, firstPass.docTerms);
+        }
         for (; from < to; from++) {
           switch (entry) {
             case 3 -> buffer.putShort((short) dealt[from]).put((byte) (dealt[from] >>> Short.SIZE));
@@ -368,6 +455,15 @@ final class BlockWriter {
       vectors = buffer.array();
       owners = new int[0];
       entries = new long[0];
+    }
+
+    private int kthHighest(long[] dealt, int from, int to, int k) {
+      int[] impacts = new int[to - from];
+      for (int i = from; i < to; i++) {
+        impacts[i - from] = (int) (dealt[i] & (1L << impactBits) - 1);
+      }
+      Arrays.sort(impacts);
+      return impacts[impacts.length - k];
     }
   }
 }

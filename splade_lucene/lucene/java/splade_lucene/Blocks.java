@@ -2,6 +2,7 @@ package splade_lucene;
 
 import java.io.Closeable;
 import java.io.IOException;
+import java.util.Arrays;
 import org.apache.lucene.codecs.CodecUtil;
 import org.apache.lucene.store.Directory;
 import org.apache.lucene.store.IOContext;
@@ -19,14 +20,17 @@ import org.apache.lucene.util.BytesRefHash;
  * <p>Documents come in groups of 8,192, these in blocks of 8. Terms are numbered from the most frequent to the rarest,
  * equals in byte order. Of each term there is the highest impact in each group, rounded up to a byte. Frequent terms,
  * in one of {@link #ROW_SHARE} documents or more, have two more things: a row, the highest impact in each block,
- * rounded up likewise; and planes, the impact in each document, 0 included: its low byte, and where a term has higher impacts
- * its high byte. Of each document there is its vector, terms and impacts in as many bits as the segment needs.
+ * rounded up likewise; and planes, the impact in each document, 0 included: its low byte, and where a term has higher
+ * impacts its high byte. Of each document there is its vector, terms and impacts in as many bits as the segment needs.
+ * Where they were asked for, there are first-pass postings, too, which {@link FirstPassScorer} searches: of each
+ * document those of highest impact, term by term: how many there are in each group, then group by group their documents
+ * and their impacts, saturated to a byte.
  *
- * <p>Heap: the terms and 28 bytes for each, and 16 bytes a group; all else is read where it lies in the page cache.
+ * <p>Heap: the terms and 36 bytes for each, and 16 bytes a group; all else is read where it lies in the page cache.
  */
 final class Blocks implements Closeable {
   static final String CODEC = "SpladeLuceneBlocks";
-  static final int VERSION = 1;
+  static final int VERSION = 2;
   static final int BLOCK_BITS = 3;
   static final int BLOCK = 1 << BLOCK_BITS; // documents
   static final int GROUP_BITS = 13;
@@ -35,6 +39,8 @@ final class Blocks implements Closeable {
   static final int ROW_SHARE = 16;
   static final int PLANES_IMPACT = 1 << 15; // what has planes has lower impacts
   static final int[] BEST = {10, 100, 1000}; // k-th highest impacts that are kept of each term
+  static final int MOST_SATURATED = 0xff;
+  static final int FIRST_PASS_POSTING = Short.BYTES + 1; // bytes
   static final byte NOTHING = Byte.MIN_VALUE; // bytes of rows and low planes are counted from here, Java's being signed
 
   private final IndexInput file;
@@ -50,6 +56,8 @@ final class Blocks implements Closeable {
   private final long[] groupStarts;
   private final long groupMaxima;
   private final long vectorStarts; // where it stands where each vector starts
+  private final int halfSaturation; // 0: there are no first-pass postings
+  private final long[] firstPassStarts; // of each term, and the last one's end
 
   private Blocks(IndexInput file, byte[] segmentId) throws IOException {
     this.file = file;
@@ -67,7 +75,10 @@ final class Blocks implements Closeable {
       groupStarts[i] = file.readVLong();
     }
     planes = new int[file.readVInt() + 1];
+    halfSaturation = file.readVInt();
+    long firstPass = halfSaturation > 0 ? file.readVLong() : 0;
     int count = file.readVInt();
+    firstPassStarts = new long[halfSaturation > 0 ? count + 1 : 0];
     frequencies = new int[count];
     highest = new int[count];
     best = new int[BEST.length][count];
@@ -82,9 +93,16 @@ final class Blocks implements Closeable {
       for (int[] kth : best) {
         kth[i] = file.readVInt();
       }
+      if (halfSaturation > 0) {
+        firstPassStarts[i] = firstPass;
+        firstPass += file.readVLong();
+      }
       if (i < rows()) {
         planes[i + 1] = planes[i] + planes(highest[i]);
       }
+    }
+    if (halfSaturation > 0) {
+      firstPassStarts[count] = firstPass;
     }
   }
 
@@ -125,9 +143,27 @@ final class Blocks implements Closeable {
     return (byte) ((impact - 1 >> shift) + 1 + NOTHING);
   }
 
+  /**
+   * An impact f of a first-pass posting: f / (f + h), in 255 steps, rounded up, so that no posting has 0. This is the
+   * saturation of Two-Step SPLADE (2404.13357), (k1 + 1) f / (f + k1), but for a constant factor.
+   */
+  static int saturated(long impact, int halfSaturation) {
+    return (int) Math.ceilDiv(MOST_SATURATED * impact, impact + halfSaturation);
+  }
+
   /** How many planes a term has. */
   static int planes(int highest) {
     return highest >= PLANES_IMPACT ? 0 : highest > 0xff ? 2 : 1;
+  }
+
+  /** Some groups by their bounds, which are below 2^31, the highest first, of equals the first. */
+  static int[] byBound(long[] bounds, int first, int end) {
+    long[] order = new long[end - first];
+    for (int group = first; group < end; group++) {
+      order[group - first] = -bounds[group] << Integer.SIZE | group;
+    }
+    Arrays.sort(order);
+    return Arrays.stream(order).mapToInt(each -> (int) each).toArray();
   }
 
   int documents() {
@@ -206,6 +242,33 @@ final class Blocks implements Closeable {
     bytes.readBytes(at + from, into, 0, length);
   }
 
+  boolean hasFirstPass() {
+    return halfSaturation > 0;
+  }
+
+  /** What a first-pass posting of a term can have at most in a group, by the term's highest impact there. */
+  int mostSaturated(int term, byte groupMaximum) {
+    long highest = (long) (groupMaximum - NOTHING) << shift(this.highest[term]);
+    return highest == 0 ? 0 : saturated(highest, halfSaturation);
+  }
+
+  /** Reads how many first-pass postings a term has in each group, and finds out where these stand. */
+  void firstPass(int term, int[] counts, long[] starts) throws IOException {
+    long at = firstPassStarts[term];
+    boolean none = at == firstPassStarts[term + 1];
+    long start = at + (long) groups() * Short.BYTES;
+    for (int group = 0; group < groups(); group++) {
+      counts[group] = none ? 0 : bytes.readShort(at + (long) group * Short.BYTES);
+      starts[group] = start;
+      start += (long) counts[group] * FIRST_PASS_POSTING;
+    }
+  }
+
+  /** Reads so many first-pass postings of a group: their documents' places, two bytes each, then their impacts. */
+  void firstPass(long start, int count, byte[] into) throws IOException {
+    bytes.readBytes(start, into, 0, count * FIRST_PASS_POSTING);
+  }
+
   /** Reads documents' vectors, one at a time; its numbers ascend. One reader serves one thread. */
   final class Vectors {
     private byte[] read = new byte[1 << 12];
@@ -216,8 +279,8 @@ final class Blocks implements Closeable {
       long start = bytes.readLong(vectorStarts + (long) document * Long.BYTES);
       int count = bytes.readInt(start);
       int length = count * entry;
-      if (read.length < length + Byte.BYTES) {
-        read = new byte[ArrayUtil.oversize(length + Byte.BYTES, 1)]; // three bytes are read as four
+      if (read.length < length + Long.BYTES) {
+        read = new byte[ArrayUtil.oversize(length + Long.BYTES, 1)]; // an entry is read as a part of a long
       }
       bytes.readBytes(start + Integer.BYTES, read, 0, length);
       return this.count = count;
@@ -225,35 +288,15 @@ final class Blocks implements Closeable {
 
     /** The sum over the loaded entries of weight, by the term's number, times impact. */
     long dot(int[] weights) {
-      return switch (entry) {
-        case 3 -> dotOfThree(read, 3 * count, weights, impactBits);
-        case Integer.BYTES -> dotOfFour(read, Integer.BYTES * count, weights, impactBits);
-        default -> {
-          long sum = 0;
-          for (int i = 0; i < count; i++) {
-            sum += (long) weights[term(i)] * impact(i);
-          }
-          yield sum;
-        }
-      };
+      return dot(read, count * entry, entry, entryMask(), impactBits, weights);
     }
 
-    private static long dotOfThree(byte[] read, int end, int[] weights, int impactBits) {
-      int mask = (1 << impactBits) - 1;
+    private static long dot(byte[] read, int end, int entry, long mask, int impactBits, int[] weights) {
+      long impactMask = (1L << impactBits) - 1;
       long sum = 0;
-      for (int at = 0; at < end; at += 3) {
-        int packed = (int) BitUtil.VH_LE_INT.get(read, at) & 0xffffff;
-        sum += (long) weights[packed >>> impactBits] * (packed & mask);
-      }
-      return sum;
-    }
-
-    private static long dotOfFour(byte[] read, int end, int[] weights, int impactBits) {
-      int mask = (1 << impactBits) - 1;
-      long sum = 0;
-      for (int at = 0; at < end; at += Integer.BYTES) {
-        int packed = (int) BitUtil.VH_LE_INT.get(read, at);
-        sum += (long) weights[packed >>> impactBits] * (packed & mask);
+      for (int at = 0; at < end; at += entry) {
+        long packed = (long) BitUtil.VH_LE_LONG.get(read, at) & mask;
+        sum += weights[(int) (packed >>> impactBits)] * (packed & impactMask);
       }
       return sum;
     }
@@ -267,11 +310,11 @@ final class Blocks implements Closeable {
     }
 
     private long packed(int i) {
-      return switch (entry) {
-        case 3 -> (int) BitUtil.VH_LE_INT.get(read, 3 * i) & 0xffffff;
-        case Integer.BYTES -> (int) BitUtil.VH_LE_INT.get(read, Integer.BYTES * i) & 0xffffffffL;
-        default -> (long) BitUtil.VH_LE_LONG.get(read, Long.BYTES * i);
-      };
+      return (long) BitUtil.VH_LE_LONG.get(read, i * entry) & entryMask();
+    }
+
+    private long entryMask() {
+      return -1L >>> Long.SIZE - Byte.SIZE * entry;
     }
   }
 }

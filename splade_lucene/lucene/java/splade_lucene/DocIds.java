@@ -3,102 +3,85 @@ package splade_lucene;
 import io.anserini.index.Constants;
 import java.io.IOException;
 import java.util.Arrays;
+import java.util.List;
 import org.apache.lucene.index.BinaryDocValues;
 import org.apache.lucene.index.IndexReader;
 import org.apache.lucene.index.LeafReaderContext;
+import org.apache.lucene.index.ReaderUtil;
+import org.apache.lucene.store.ByteBuffersDataOutput;
+import org.apache.lucene.util.ArrayUtil;
 import org.apache.lucene.util.BytesRef;
-import org.apache.lucene.util.MSBRadixSorter;
 
 /**
- * The doc_id of each document and its rank among them all, read once from doc values: no hit costs a stored field, and
- * a tie is decided by comparing two ints.
+ * The doc_ids of hits, read from Lucene's doc values: a compact table in the page cache, so that no hit costs a stored
+ * field and no document takes heap.
  *
- * <p>Memory: the ids' bytes and 8 bytes a document (a segment's ids may take up to 2 GB).
+ * <p>Doc values are read in the order of the documents and not of the hits, as Lucene wants it. Heap: the answer, and
+ * 16 bytes and an id for each of a few thousand hits.
  */
 final class DocIds {
-  private static final int MOST_BYTES = Integer.MAX_VALUE - 8; // what a Java array may hold
+  private static final int AT_A_TIME = 1 << 12; // hits
+  private static final byte END = (byte) 0xFF; // a byte that UTF-8 never uses
 
-  private final byte[][] bytes; // of each segment, its ids one after another
-  private final int[][] ends; // of each segment, where the id of document i ends
-  private final int[] docBases;
-  private final int[] ranks;
+  private final List<LeafReaderContext> leaves;
+  private final long[] order; // documents in ascending order, each with its place among the hits
+  private final int[] starts; // of each hit, where its id stands in these:
+  private byte[] ids = new byte[1 << 8];
 
-  DocIds(IndexReader reader) throws IOException {
-    int segments = reader.leaves().size();
-    bytes = new byte[segments][];
-    ends = new int[segments][];
-    docBases = new int[segments];
-    for (LeafReaderContext leaf : reader.leaves()) {
-      load(leaf);
-    }
-    ranks = ranks(reader.maxDoc());
+  private DocIds(IndexReader reader, int most) {
+    leaves = reader.leaves();
+    order = new long[most];
+    starts = new int[most];
   }
 
-  private void load(LeafReaderContext leaf) throws IOException {
-    BinaryDocValues ids = leaf.reader().getBinaryDocValues(Constants.ID);
-    int documents = leaf.reader().maxDoc();
-    byte[] packed = new byte[(int) Math.min(16L * documents, MOST_BYTES)];
-    int[] end = new int[documents];
+  /** The doc_ids of these documents as UTF-8, each ended by the byte 0xFF. */
+  static ByteBuffersDataOutput pack(IndexReader reader, int[] documents) throws IOException {
+    ByteBuffersDataOutput packed = new ByteBuffersDataOutput();
+    DocIds some = new DocIds(reader, Math.min(documents.length, AT_A_TIME));
+    for (int from = 0; from < documents.length; from += AT_A_TIME) {
+      some.pack(documents, from, Math.min(documents.length - from, AT_A_TIME), packed);
+    }
+    return packed;
+  }
+
+  private void pack(int[] documents, int from, int count, ByteBuffersDataOutput packed) throws IOException {
+    for (int i = 0; i < count; i++) {
+      order[i] = (long) documents[from + i] << Integer.SIZE | i;
+    }
+    Arrays.sort(order, 0, count);
+    int[] lengths = load(count);
+    for (int i = 0; i < count; i++) {
+      packed.writeBytes(ids, starts[i], lengths[i]);
+    }
+  }
+
+  /** Reads the ids of the documents in order; returns how long they are with their ends. */
+  private int[] load(int count) throws IOException {
+    int[] lengths = new int[count];
     int length = 0;
-    for (int document = 0; document < documents; document++) {
-      if (ids == null || !ids.advanceExact(document)) {
-        throw new IllegalArgumentException("document " + (leaf.docBase + document) + " has no doc values in field id");
+    int end = 0; // of the documents in the segment that is being read
+    int base = 0;
+    BinaryDocValues values = null;
+    for (int i = 0; i < count; i++) {
+      int document = (int) (order[i] >>> Integer.SIZE);
+      int hit = (int) order[i];
+      if (document >= end) {
+        LeafReaderContext leaf = leaves.get(ReaderUtil.subIndex(document, leaves));
+        values = leaf.reader().getBinaryDocValues(Constants.ID);
+        base = leaf.docBase;
+        end = base + leaf.reader().maxDoc();
       }
-      BytesRef id = ids.binaryValue();
-      if (packed.length - length < id.length) {
-        packed = Arrays.copyOf(packed, Math.max(Math.addExact(length, id.length), (int) Math.min(2L * length, MOST_BYTES)));
+      if (values == null || !values.advanceExact(document - base)) {
+        throw new IllegalArgumentException("document " + document + " has no doc values in field id");
       }
-      System.arraycopy(id.bytes, id.offset, packed, length, id.length);
+      BytesRef id = values.binaryValue();
+      ids = ArrayUtil.grow(ids, Math.addExact(length, id.length + 1));
+      System.arraycopy(id.bytes, id.offset, ids, length, id.length);
+      starts[hit] = length;
+      lengths[hit] = id.length + 1;
       length += id.length;
-      end[document] = length;
+      ids[length++] = END;
     }
-    bytes[leaf.ord] = Arrays.copyOf(packed, length);
-    ends[leaf.ord] = end;
-    docBases[leaf.ord] = leaf.docBase;
-  }
-
-  private int[] ranks(int documents) {
-    int[] order = new int[documents];
-    Arrays.setAll(order, i -> i);
-    BytesRef id = new BytesRef();
-    int longest = 0;
-    for (int document = 0; document < documents; document++) {
-      get(document, id);
-      longest = Math.max(longest, id.length);
-    }
-    new MSBRadixSorter(longest) {
-      @Override
-      protected int byteAt(int i, int k) {
-        get(order[i], id);
-        return k < id.length ? id.bytes[id.offset + k] & 0xff : -1;
-      }
-
-      @Override
-      protected void swap(int i, int j) {
-        int swapped = order[i];
-        order[i] = order[j];
-        order[j] = swapped;
-      }
-    }.sort(0, documents);
-    int[] ranked = new int[documents];
-    for (int rank = 0; rank < documents; rank++) {
-      ranked[order[rank]] = rank;
-    }
-    return ranked;
-  }
-
-  /** Points at the doc_id of a document. */
-  void get(int document, BytesRef id) {
-    int found = Arrays.binarySearch(docBases, document);
-    int segment = found >= 0 ? found : -found - 2;
-    int local = document - docBases[segment];
-    id.bytes = bytes[segment];
-    id.offset = local == 0 ? 0 : ends[segment][local - 1];
-    id.length = ends[segment][local] - id.offset;
-  }
-
-  /** The place of each document's doc_id in byte order. */
-  int[] ranks() {
-    return ranks;
+    return lengths;
   }
 }

@@ -25,20 +25,26 @@ import org.apache.lucene.index.Term;
 import org.apache.lucene.index.Terms;
 import org.apache.lucene.index.TermsEnum;
 import org.apache.lucene.search.DocIdSetIterator;
+import org.apache.lucene.store.ByteBuffersDataOutput;
 import org.apache.lucene.store.Directory;
 import org.apache.lucene.store.FSDirectory;
 import org.apache.lucene.util.Bits;
 import org.apache.lucene.util.BytesRef;
 import org.apache.lucene.util.IOUtils;
 
-/** A committed impact index, ours or Anserini's, open for searching. Safe for any number of threads. */
+/**
+ * A committed impact index, ours or Anserini's, open for searching. Safe for any number of threads.
+ *
+ * <p>Heap: 4 bytes a document, which order ties, and what {@link Blocks} says; all else lies in the page cache.
+ */
 public final class ImpactReader {
   private final Directory directory;
   private final AtomicInteger views; // that share the directory: the last to be closed closes it
   private final DirectoryReader reader;
   private final ExecutorService workers = Executors.newCachedThreadPool(ImpactWriter::daemon);
   private final Blocks[] blocks; // of each segment, or null
-  private DocIds docIds;
+  private final boolean hasBlocks;
+  private int[] ranks; // within the largest segment, or null; not needed any more once there is a searcher
   private Searcher searcher;
 
   public ImpactReader(String path) throws IOException {
@@ -56,11 +62,13 @@ public final class ImpactReader {
       for (LeafReaderContext leaf : opened.leaves()) {
         blocks[leaf.ord] = BlockFiles.open(directory, leaf.reader());
       }
+      ranks = BlockFiles.ranksWithinLargest(directory, opened);
     } catch (IOException | RuntimeException e) {
       IOUtils.closeWhileHandlingException(opened, this::leaveDirectory);
       throw e;
     }
     reader = opened;
+    hasBlocks = ranks != null && Arrays.stream(blocks).allMatch(Objects::nonNull);
   }
 
   /** A reader on the last commit, or null if this one is; it shares what did not change, and each is closed apart. */
@@ -69,9 +77,9 @@ public final class ImpactReader {
     return newer == null ? null : new ImpactReader(directory, views, newer);
   }
 
-  /** Whether all segments have their block files. */
+  /** Whether all files are there that a search reads beside Lucene's. */
   public boolean hasBlocks() {
-    return Arrays.stream(blocks).allMatch(Objects::nonNull);
+    return hasBlocks;
   }
 
   /** Whether a folder holds a finished index. */
@@ -108,17 +116,10 @@ public final class ImpactReader {
     }
   }
 
-  /** Reads the table of doc_ids on first use. */
-  private synchronized DocIds docIds() throws IOException {
-    if (docIds == null) {
-      docIds = new DocIds(reader);
-    }
-    return docIds;
-  }
-
   private synchronized Searcher searcher() throws IOException {
     if (searcher == null) {
-      searcher = new Searcher(reader, blocks, docIds().ranks(), workers);
+      searcher = new Searcher(reader, blocks, IdRanks.among(reader, ranks), workers);
+      ranks = null;
     }
     return searcher;
   }
@@ -169,14 +170,9 @@ public final class ImpactReader {
   }
 
   private byte[] pack(int[] indptr, long[] read, long[] scores, int[] documents) throws IOException {
-    DocIds ids = docIds();
-    BytesRef id = new BytesRef();
-    int length = Integer.BYTES * indptr.length + Long.BYTES * read.length + Long.BYTES * scores.length;
-    for (int document : documents) {
-      ids.get(document, id);
-      length = Math.addExact(length, id.length + 1);
-    }
-    ByteBuffer packed = Packed.littleEndian(new byte[length]);
+    ByteBuffersDataOutput ids = DocIds.pack(reader, documents);
+    long length = (long) Integer.BYTES * indptr.length + (long) Long.BYTES * (read.length + scores.length) + ids.size();
+    ByteBuffer packed = Packed.littleEndian(new byte[Math.toIntExact(length)]);
     for (int start : indptr) {
       packed.putInt(start);
     }
@@ -186,10 +182,7 @@ public final class ImpactReader {
     for (long score : scores) {
       packed.putLong(score);
     }
-    for (int document : documents) {
-      ids.get(document, id);
-      packed.put(id.bytes, id.offset, id.length).put((byte) 0xFF); // a byte that UTF-8 never uses
-    }
+    ids.toBufferList().forEach(packed::put);
     return packed.array();
   }
 
@@ -311,7 +304,7 @@ public final class ImpactReader {
     return pack(new int[] {0, n}, new long[] {n}, Arrays.copyOf(impacts, n), Arrays.copyOf(documents, n));
   }
 
-  /** Runs Lucene's CheckIndex, and checks the block files; the answer is its complaints, empty where there are none. */
+  /** Runs Lucene's CheckIndex, and checks the files beside Lucene's; the answer is its complaints, if there are any. */
   public static Job check(String path) {
     return Job.start(
         job -> {

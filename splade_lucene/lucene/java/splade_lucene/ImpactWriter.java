@@ -1,13 +1,8 @@
 package splade_lucene;
 
-import io.anserini.analysis.DefaultEnglishAnalyzer;
 import io.anserini.index.Constants;
-import io.anserini.search.similarity.ImpactSimilarity;
-import java.io.EOFException;
 import java.io.IOException;
-import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
@@ -16,43 +11,16 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicReference;
-import org.apache.lucene.analysis.Analyzer;
-import org.apache.lucene.analysis.TokenStream;
-import org.apache.lucene.analysis.miscellaneous.EmptyTokenStream;
-import org.apache.lucene.document.BinaryDocValuesField;
-import org.apache.lucene.document.Document;
-import org.apache.lucene.document.Field;
-import org.apache.lucene.document.FieldType;
-import org.apache.lucene.document.NumericDocValuesField;
-import org.apache.lucene.document.StoredField;
-import org.apache.lucene.document.StringField;
-import org.apache.lucene.index.BinaryDocValues;
-import org.apache.lucene.index.CorruptIndexException;
 import org.apache.lucene.index.DirectoryReader;
-import org.apache.lucene.index.IndexFileNames;
-import org.apache.lucene.index.IndexFormatTooOldException;
-import org.apache.lucene.index.IndexOptions;
 import org.apache.lucene.index.IndexWriter;
 import org.apache.lucene.index.IndexWriterConfig;
-import org.apache.lucene.index.LeafReader;
-import org.apache.lucene.index.LeafReaderContext;
 import org.apache.lucene.index.MultiTerms;
-import org.apache.lucene.index.NumericDocValues;
-import org.apache.lucene.index.PostingsEnum;
-import org.apache.lucene.index.Term;
 import org.apache.lucene.index.Terms;
 import org.apache.lucene.index.TermsEnum;
-import org.apache.lucene.search.DocIdSetIterator;
-import org.apache.lucene.search.similarities.PerFieldSimilarityWrapper;
-import org.apache.lucene.search.similarities.Similarity;
 import org.apache.lucene.store.AlreadyClosedException;
 import org.apache.lucene.store.Directory;
 import org.apache.lucene.store.FSDirectory;
-import org.apache.lucene.store.Lock;
-import org.apache.lucene.util.Bits;
 import org.apache.lucene.util.BytesRef;
-import org.apache.lucene.util.BytesRefHash;
-import org.apache.lucene.util.FixedBitSet;
 
 /**
  * Writes impact vectors as Lucene postings, in Anserini's schema: {@code id} stored, indexed and as doc values,
@@ -71,9 +39,6 @@ public final class ImpactWriter {
   /** The field whose text is searched by BM25. */
   static final String BM25 = "bm25";
 
-  private static final String TERMS = "contents.terms"; // how many terms a document has: counts survive deletes by it
-  private static final byte ABSENT = (byte) 0xFF; // a byte that UTF-8 never uses
-  private static final int LONGEST_FILTER = 256; // bytes of a stored value that can still be filtered on
   private static final int BATCHES_AHEAD = 2; // for each thread: enough to keep it busy, little to hold in memory
 
   private final Directory directory;
@@ -85,9 +50,7 @@ public final class ImpactWriter {
   private volatile boolean cancelled;
   private BytesRef[] vocabulary = new BytesRef[0];
   private String[] columns = new String[0];
-  private DirectoryReader view;
-  private BytesRefHash given;
-  private BytesRefHash removed;
+  private Changes changes; // since the last view, or null
 
   /**
    * Starts an index that will replace whatever the folder holds now, once it is committed.
@@ -106,68 +69,10 @@ public final class ImpactWriter {
   private ImpactWriter(String path, int threads, boolean overwrite, IndexWriterConfig.OpenMode mode)
       throws IOException {
     directory = FSDirectory.open(Path.of(path));
-    writer = open(directory, overwrite, mode);
+    writer = WriterOpening.open(directory, overwrite, mode);
     workers = Executors.newFixedThreadPool(threads, ImpactWriter::daemon);
     room = new Semaphore(threads * BATCHES_AHEAD);
     this.threads = threads;
-  }
-
-  private static IndexWriterConfig config(IndexWriterConfig.OpenMode mode) {
-    IndexWriterConfig config = new IndexWriterConfig(DefaultEnglishAnalyzer.newDefaultInstance());
-    config.setOpenMode(mode);
-    config.setSimilarity(new ByField());
-    config.setRAMBufferSizeMB(Math.min(1024, Runtime.getRuntime().maxMemory() / (1 << 20) / 4));
-    config.setUseCompoundFile(false);
-    config.setCommitOnClose(false);
-    return config;
-  }
-
-  /** What is kept of a document's length: nothing for impacts, as Anserini has it, and what BM25 wants for a text. */
-  private static final class ByField extends PerFieldSimilarityWrapper {
-    private static final Similarity IMPACTS = new ImpactSimilarity();
-
-    @Override
-    public Similarity get(String field) {
-      return field.equals(BM25) ? TextSearcher.SIMILARITY : IMPACTS;
-    }
-  }
-
-  private static IndexWriter open(Directory directory, boolean overwrite, IndexWriterConfig.OpenMode mode)
-      throws IOException {
-    try {
-      if (overwrite) {
-        giveUpUnreadable(directory);
-      }
-      return new IndexWriter(directory, config(mode));
-    } catch (IOException | RuntimeException e) {
-      directory.close();
-      throw e;
-    }
-  }
-
-  /** Lucene reads the old index even where it is to be replaced: one that is damaged would be in the way for ever. */
-  private static void giveUpUnreadable(Directory directory) throws IOException {
-    try (Lock lock = directory.obtainLock(IndexWriter.WRITE_LOCK_NAME)) {
-      lock.ensureValid();
-      if (!readable(directory)) {
-        for (String file : directory.listAll()) {
-          if (file.startsWith(IndexFileNames.SEGMENTS)) {
-            directory.deleteFile(file);
-          }
-        }
-      }
-    }
-  }
-
-  private static boolean readable(Directory directory) throws IOException {
-    try {
-      if (DirectoryReader.indexExists(directory)) {
-        DirectoryReader.open(directory).close();
-      }
-      return true;
-    } catch (CorruptIndexException | IndexFormatTooOldException | EOFException | NoSuchFileException e) {
-      return false;
-    }
   }
 
   static Thread daemon(Runnable work) {
@@ -219,6 +124,7 @@ public final class ImpactWriter {
    */
   public void add(byte[] ids, byte[] indptr, byte[] terms, byte[] impacts, byte[] values) throws Exception {
     BytesRef[] batchVocabulary = vocabulary;
+    String[] batchColumns = columns;
     room.acquire();
     if (failure.get() != null) {
       room.release();
@@ -227,74 +133,22 @@ public final class ImpactWriter {
     workers.execute(
         () -> {
           try {
-            addAll(
-                batchVocabulary,
-                Packed.strings(ids),
-                Packed.ints(indptr),
-                Packed.ints(terms),
-                Packed.ints(impacts),
-                values == null ? null : Packed.strings(values));
+            Batch batch =
+                new Batch(
+                    batchVocabulary,
+                    Packed.strings(ids),
+                    Packed.ints(indptr),
+                    Packed.ints(terms),
+                    Packed.ints(impacts),
+                    batchColumns,
+                    values == null ? null : Packed.strings(values));
+            batch.write(writer, () -> cancelled || failure.get() != null);
           } catch (Throwable e) { // an OutOfMemoryError too must reach the caller
             failure.compareAndSet(null, e);
           } finally {
             room.release();
           }
         });
-  }
-
-  private void addAll(
-      BytesRef[] vocabulary, BytesRef[] ids, int[] indptr, int[] terms, int[] impacts, BytesRef[] values)
-      throws IOException {
-    FieldType postings = new FieldType();
-    postings.setIndexOptions(IndexOptions.DOCS_AND_FREQS);
-    postings.freeze();
-    ImpactTokenStream stream = new ImpactTokenStream();
-    Field contents = new Field(Constants.CONTENTS, stream, postings);
-    for (int i = 0; i < ids.length && !cancelled && failure.get() == null; i++) {
-      Document document = new Document();
-      document.add(new StringField(Constants.ID, ids[i].utf8ToString(), Field.Store.YES));
-      document.add(new BinaryDocValuesField(Constants.ID, ids[i]));
-      document.add(new NumericDocValuesField(TERMS, indptr[i + 1] - indptr[i]));
-      for (int column = 0; values != null && column < columns.length; column++) {
-        BytesRef value = values[i * columns.length + column];
-        if (value.length != 1 || value.bytes[value.offset] != ABSENT) {
-          document.add(field(columns[column], value, postings));
-        }
-      }
-      stream.of(vocabulary, terms, impacts, indptr[i], indptr[i + 1]);
-      document.add(contents);
-      writer.addDocument(document);
-    }
-  }
-
-  private static Field field(String name, BytesRef value, FieldType analyzed) {
-    String text = value.utf8ToString();
-    if (name.equals(BM25)) {
-      return new Field(name, text, analyzed);
-    }
-    if (name.equals(Constants.RAW)) {
-      return new StoredField(name, text);
-    }
-    return value.length <= LONGEST_FILTER ? new StringField(name, text, Field.Store.YES) : new LongValue(name, text);
-  }
-
-  /** A stored value without a term, but indexed: Lucene wants a field to be indexed in all documents or in none. */
-  private static final class LongValue extends Field {
-    private static final FieldType TYPE = new FieldType(StringField.TYPE_STORED);
-
-    static {
-      TYPE.setTokenized(true);
-      TYPE.freeze();
-    }
-
-    LongValue(String name, String value) {
-      super(name, value, TYPE);
-    }
-
-    @Override
-    public TokenStream tokenStream(Analyzer analyzer, TokenStream reused) {
-      return new EmptyTokenStream();
-    }
   }
 
   /** Adds what another, finished index holds: how an index that Anserini built gets its manifest. */
@@ -360,28 +214,21 @@ public final class ImpactWriter {
         job -> {
           settle();
           closeView();
-          view = DirectoryReader.open(writer);
-          given = new BytesRefHash();
-          removed = new BytesRefHash();
+          changes = new Changes(writer);
           return null;
         });
   }
 
   private void closeView() throws IOException {
-    if (view != null) {
-      view.close();
-      view = null;
+    if (changes != null) {
+      changes.close();
+      changes = null;
     }
   }
 
   /** Notes doc_ids that are handed over; the packed list of the first one that was there since {@link #view}, if any. */
   public byte[] repeated(byte[] ids) {
-    for (BytesRef id : Packed.strings(ids)) {
-      if (given.add(id) < 0) {
-        return Packed.pack(List.of(id));
-      }
-    }
-    return Packed.pack(List.of());
+    return changes.repeated(ids);
   }
 
   /**
@@ -390,19 +237,7 @@ public final class ImpactWriter {
    * @param passages the ids are of documents that stand there as passages; the answer has the ids of all of these
    */
   public byte[] present(byte[] ids, boolean passages) throws IOException {
-    DocFilter filter = passages ? DocFilter.ofPassages(view, ids) : DocFilter.ofIds(view, ids);
-    List<BytesRef> found = new ArrayList<>(filter.size());
-    for (LeafReaderContext leaf : view.leaves()) {
-      BinaryDocValues names = leaf.reader().getBinaryDocValues(Constants.ID);
-      DocIdSetIterator each = filter.iterator(leaf);
-      for (int doc = each.nextDoc(); doc != DocIdSetIterator.NO_MORE_DOCS; doc = each.nextDoc()) {
-        if (!names.advanceExact(doc)) {
-          throw new IllegalStateException("document " + (leaf.docBase + doc) + " has no doc values in field id");
-        }
-        found.add(BytesRef.deepCopyOf(names.binaryValue()));
-      }
-    }
-    return Packed.pack(found);
+    return changes.present(ids, passages);
   }
 
   /**
@@ -411,14 +246,7 @@ public final class ImpactWriter {
    * @return how many of them were not removed before
    */
   public int remove(byte[] ids) throws IOException {
-    List<Term> terms = new ArrayList<>();
-    for (BytesRef id : Packed.strings(ids)) {
-      if (removed.add(id) >= 0) { // once: by now there may be a new document of this name
-        terms.add(new Term(Constants.ID, id));
-      }
-    }
-    writer.deleteDocuments(terms.toArray(new Term[0]));
-    return terms.size();
+    return changes.remove(ids);
   }
 
   /** Merges into so many segments at most, and drops what was deleted. */
@@ -444,65 +272,10 @@ public final class ImpactWriter {
     return Job.start(
         job -> {
           settle();
-          long[] counts = new long[3];
           try (DirectoryReader reader = DirectoryReader.open(writer)) {
-            for (LeafReaderContext leaf : reader.leaves()) {
-              count(leaf.reader(), counts);
-            }
+            return Packed.pack(Counts.of(reader));
           }
-          return Packed.pack(counts);
         });
-  }
-
-  private static void count(LeafReader segment, long[] counts) throws IOException {
-    counts[0] += segment.numDocs();
-    Terms contents = segment.terms(Constants.CONTENTS);
-    if (contents == null) {
-      counts[1] += segment.numDocs();
-    } else if (segment.getLiveDocs() == null) {
-      counts[1] += segment.numDocs() - contents.getDocCount();
-      counts[2] += contents.getSumDocFreq();
-    } else if (!countTerms(segment, counts)) {
-      countPostings(segment, contents, counts);
-    }
-  }
-
-  /** Counts what is left of a segment by its documents' own counts; false where it has documents without one. */
-  private static boolean countTerms(LeafReader segment, long[] counts) throws IOException {
-    NumericDocValues terms = segment.getNumericDocValues(TERMS);
-    Bits live = segment.getLiveDocs();
-    long empty = 0;
-    long postings = 0;
-    for (int doc = 0; doc < segment.maxDoc(); doc++) {
-      if (live.get(doc)) {
-        if (terms == null || !terms.advanceExact(doc)) {
-          return false;
-        }
-        empty += terms.longValue() == 0 ? 1 : 0;
-        postings += terms.longValue();
-      }
-    }
-    counts[1] += empty;
-    counts[2] += postings;
-    return true;
-  }
-
-  /** The same the long way, for documents that Anserini wrote. */
-  private static void countPostings(LeafReader segment, Terms contents, long[] counts) throws IOException {
-    Bits live = segment.getLiveDocs();
-    FixedBitSet withPosting = new FixedBitSet(segment.maxDoc());
-    TermsEnum each = contents.iterator();
-    PostingsEnum postings = null;
-    while (each.next() != null) {
-      postings = each.postings(postings, PostingsEnum.NONE);
-      for (int doc = postings.nextDoc(); doc != DocIdSetIterator.NO_MORE_DOCS; doc = postings.nextDoc()) {
-        if (live.get(doc)) {
-          withPosting.set(doc);
-          counts[2]++;
-        }
-      }
-    }
-    counts[1] += segment.numDocs() - withPosting.cardinality();
   }
 
   /** Whether there is anything that the last commit does not have. */
@@ -539,19 +312,10 @@ public final class ImpactWriter {
       closeView();
       writer.rollback();
       if (writer.getTragicException() != null) {
-        removeLeavings();
+        WriterOpening.removeLeavings(directory);
       }
     } finally {
       directory.close();
-    }
-  }
-
-  /** A writer that died of an error leaves its files behind, and the next one to open removes them. */
-  private void removeLeavings() {
-    try {
-      new IndexWriter(directory, config(IndexWriterConfig.OpenMode.CREATE)).rollback();
-    } catch (IOException e) {
-      // Somebody else builds here by now, and removes them; or the disk is worse than full: what went wrong first is told.
     }
   }
 

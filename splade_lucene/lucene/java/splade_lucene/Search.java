@@ -53,6 +53,18 @@ final class Search {
   /** Brings the bar up to date. */
   void tighten() {
     top.tighten();
+    exchange();
+  }
+
+  /** Brings it up to date with other parts, where there are any. */
+  void share() {
+    if (sharedBar != null) {
+      top.tighten();
+      exchange();
+    }
+  }
+
+  private void exchange() {
     if (sharedBar != null) {
       top.raise(sharedBar.accumulateAndGet(top.bar(), Math::max));
     }

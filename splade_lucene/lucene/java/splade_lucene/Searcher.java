@@ -31,7 +31,9 @@ final class Searcher {
   private final int[] ranks;
   private final ExecutorService workers;
   private final Queue<WindowScorer> windowScorers = new ConcurrentLinkedQueue<>();
+  private final Queue<FirstPassScorer> firstPassScorers = new ConcurrentLinkedQueue<>();
   private final List<Queue<BlockScorer>> blockScorers = new ArrayList<>();
+  private final boolean hasFirstPass; // in all segments: candidates of one cannot be compared with those of another
 
   /** @param ranks the place of each document's doc_id in byte order */
   Searcher(DirectoryReader reader, Blocks[] blocks, int[] ranks, ExecutorService workers) {
@@ -39,6 +41,7 @@ final class Searcher {
     this.workers = workers;
     this.blocks = blocks;
     this.ranks = ranks;
+    hasFirstPass = Arrays.stream(blocks).allMatch(each -> each != null && each.hasFirstPass());
     for (int i = 0; i < blocks.length; i++) {
       blockScorers.add(new ConcurrentLinkedQueue<>());
     }
@@ -168,16 +171,27 @@ final class Searcher {
       return;
     }
     search.start();
+    boolean firstPass =
+        hasFirstPass && options.firstPassTerms() > 0 && options.skip() && FirstPassScorer.takes(search);
     for (LeafReaderContext leaf : reader.leaves()) {
       Bits live = leaf.reader().getLiveDocs();
       search.accepted = filter == null ? live : filter.accepted(leaf);
-      if (!options.skip() || blocks[leaf.ord] == null || !searchBlocks(leaf, search, part, parts)) {
+      if (firstPass) {
+        searchFirstPass(leaf, search, part, parts);
+      } else if (!options.skip() || blocks[leaf.ord] == null || !searchBlocks(leaf, search, part, parts)) {
         WindowScorer scorer = windowScorers.poll();
         scorer = scorer != null ? scorer : new WindowScorer();
         scorer.search(leaf, search, part, parts);
         windowScorers.add(scorer);
       }
     }
+  }
+
+  private void searchFirstPass(LeafReaderContext leaf, Search search, int part, int parts) throws IOException {
+    FirstPassScorer scorer = firstPassScorers.poll();
+    scorer = scorer != null ? scorer : new FirstPassScorer();
+    scorer.search(leaf, blocks[leaf.ord], search, part, parts);
+    firstPassScorers.add(scorer);
   }
 
   private boolean searchBlocks(LeafReaderContext leaf, Search search, int part, int parts) throws IOException {
@@ -198,7 +212,6 @@ final class Searcher {
       read += other.postingsRead;
       cut |= other.cut();
     }
-    top.sort();
     if (rescored) {
       Rescorer rescorer = new Rescorer(queries, query);
       TopHits best = new TopHits(k, ranks);
@@ -206,6 +219,7 @@ final class Searcher {
       best.sort();
       return new Answer(best, read + rescorer.postingsRead, cut);
     }
+    top.sort();
     return new Answer(top, read, cut);
   }
 
@@ -223,6 +237,7 @@ final class Searcher {
     }
 
     void rescore(TopHits found, TopHits best) throws IOException {
+      found.keepBest();
       int[] documents = new int[found.size()];
       found.copyTo(documents, new long[found.size()], 0);
       Arrays.sort(documents);

@@ -72,7 +72,8 @@ final class TopHits {
     documents[size++] = document;
   }
 
-  private void keepBest() {
+  /** Keeps the k best, in any order. */
+  void keepBest() {
     if (size >= k && size > selected) {
       new Selector().select(0, size, k - 1);
       size = k;

@@ -1,0 +1,1 @@
+"""Our parts as parts of other programs: one module for each, loaded only by those who have that program."""
