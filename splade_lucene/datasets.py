@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from splade_lucene.errors import ConfigError, FormatError
-from splade_lucene.files import kind, read_json_lines, read_lines, shown
+from splade_lucene.files import kind, read_json_lines, read_lines, shown, writing_text
 
 Records = Literal["documents", "queries"]
 
@@ -256,37 +256,70 @@ def read_qrels(source: str) -> Iterator[Qrel]:
     """The judgments of an INPUT: an ir_datasets id, a BEIR folder (`qrels/test.tsv`), or a file.
 
     A file is TREC qrels (`query_id 0 doc_id relevance`) or BEIR's TSV (`query-id<TAB>corpus-id<TAB>score`, with
-    header).
+    header); columns are parted by spaces, tabs or both, and all lines have as many as the first. A judgment that stands
+    there twice is given once. Any whole number is a relevance; 0 and below are not relevant.
 
     Raises:
-        FormatError: a line has another number of columns, a relevance is not a whole number, a judgment is repeated.
+        FormatError: a line has another number of columns, a relevance is not a whole number, two judgments contradict
+            each other.
     """
+    seen: dict[tuple[str, str], int] = {}
+    for where, qrel in _read_judgments(source):
+        query_id, doc_id, relevance = qrel
+        if (query_id, doc_id) not in seen:
+            seen[query_id, doc_id] = relevance
+            yield qrel
+        elif seen[query_id, doc_id] != relevance:
+            raise FormatError(
+                f"{where}: query {query_id} judges document {doc_id} as {relevance}, and as "
+                f"{seen[query_id, doc_id]} further up; keep one of the two"
+            )
+
+
+def write_qrels(path: Path, qrels: Iterable[Qrel]) -> None:
+    """Write judgments as TREC has them, or as BEIR where the name ends in .tsv (.gz): whole or not at all.
+
+    Law: `read_qrels` gives them again.
+
+    Raises:
+        FormatError: an id cannot stand in such a file.
+    """
+    beir = kind(path) == ".tsv"
+    with writing_text(path) as file:
+        if beir:
+            file.write("query-id\tcorpus-id\tscore\n")
+        for query_id, doc_id, relevance in qrels:
+            check_ids((query_id, doc_id), where=str(path))
+            file.write(f"{query_id}\t{doc_id}\t{relevance}\n" if beir else f"{query_id} 0 {doc_id} {relevance}\n")
+
+
+def _read_judgments(source: str) -> Iterator[tuple[str, Qrel]]:
+    """(where it stands, judgment), streamed."""
     path = Path(source)
     if path.is_dir():
         path = _beir_file(path, "qrels/test.tsv")
     if not _is_file_name(path):
-        for qrel in _ir_dataset(source, "qrels").qrels_iter():
-            yield Qrel(qrel.query_id, qrel.doc_id, qrel.relevance)
+        for record in _ir_dataset(source, "qrels").qrels_iter():
+            yield source, Qrel(record.query_id, record.doc_id, record.relevance)
         return
-    seen: set[tuple[str, str]] = set()
+    widths = {4: "4 columns (TREC)", 3: "3 columns (BEIR)"}
     for number, line in read_lines(path):
         where = f"{path}:{number}"
-        columns = line.split()
-        if columns[:2] == ["query-id", "corpus-id"]:
+        columns = line.split(maxsplit=4)  # no more, or a file on one line would become millions of strings
+        if columns[:2] == ["query-id", "corpus-id"] and len(widths) == 2:
+            widths = {3: widths[3]}
             continue
-        if len(columns) not in (3, 4):
-            raise FormatError(
-                f"{where}: 4 columns (TREC) or 3 (BEIR) were expected, found {len(columns)}: {shown(line)}"
-            )
+        if len(columns) not in widths:
+            count = "more" if len(columns) > 4 else len(columns)
+            raise FormatError(f"{where}: {' or '.join(widths.values())} were expected, found {count}: {shown(line)}")
+        widths = {len(columns): widths[len(columns)]}
         query_id, doc_id, relevance = columns[0], columns[-2], columns[-1]
+        check_ids((query_id, doc_id), where=where)
         try:
             judged = int(relevance)
         except ValueError as error:
-            raise FormatError(f"{where}: the relevance {relevance!r} is not a whole number") from error
-        if (query_id, doc_id) in seen:
-            raise FormatError(f"{where}: query {query_id} judges document {doc_id} twice")
-        seen.add((query_id, doc_id))
-        yield Qrel(query_id, doc_id, judged)
+            raise FormatError(f"{where}: the relevance {shown(relevance)!r} is not a whole number") from error
+        yield where, Qrel(query_id, doc_id, judged)
 
 
 def count_records(source: str, records: Records) -> int | None:

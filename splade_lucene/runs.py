@@ -62,6 +62,8 @@ class Hits(Sequence[Hit]):
         return f"Hits({list(self[:3])!r}{', …' if len(self) > 3 else ''})"
 
 
+_MAX_SCORE = float(np.finfo(np.float32).max)
+
 Run = Mapping[str, Hits]
 """query_id → hits; a query that found nothing has empty hits."""
 
@@ -138,33 +140,36 @@ def _shortest(score: np.float32) -> str:
 def read_run(path: Path) -> dict[str, Hits]:
     """Read a TREC run in the order that trec_eval gives it: score descending, ties by doc_id descending.
 
-    The rank column is ignored, as every evaluator does, and scores are float32, as in trec_eval. A run of ours has no
-    ties.
+    The rank column and the order of the lines are ignored, as every evaluator does, and scores are float32, as in
+    trec_eval. A run of ours has no ties. Columns are parted by spaces, tabs or both.
 
     Raises:
-        FormatError: naming file and line: a wrong number of columns, a score that is no number, a repeated document.
+        FormatError: naming file and line: a wrong number of columns, a score that is not a finite number, a document
+            that a query finds twice.
     """
     found: dict[str, dict[str, float]] = {}
     for number, line in read_lines(path):
         where = f"{path}:{number}"
-        columns = line.split()
+        columns = line.split(maxsplit=6)  # no more, or a file on one line would become millions of strings
         if len(columns) != 6:
+            count = "more" if len(columns) > 6 else len(columns)
             raise FormatError(
-                f"{where}: 6 columns (query_id Q0 doc_id rank score tag) wanted, found {len(columns)}: {shown(line)}"
+                f"{where}: 6 columns (query_id Q0 doc_id rank score tag) wanted, found {count}: {shown(line)}"
             )
         query_id, _, doc_id, _, score, _ = columns
         check_ids((query_id, doc_id), where=where)
         hits = found.setdefault(query_id, {})
         if doc_id in hits:
-            raise FormatError(f"{where}: query {query_id} finds document {doc_id} twice")
+            raise FormatError(f"{where}: query {shown(query_id)} finds document {shown(doc_id)} twice")
         try:
-            hits[doc_id] = float(np.float32(score))
+            hits[doc_id] = float(score)
         except ValueError as error:
-            raise FormatError(f"{where}: the score {score!r} is not a number") from error
-        if not np.isfinite(hits[doc_id]):
-            raise FormatError(f"{where}: the score {score!r} is not finite")
+            raise FormatError(f"{where}: the score {shown(score)!r} is not a number") from error
+        if not abs(hits[doc_id]) <= _MAX_SCORE:  # nor is NaN
+            raise FormatError(f"{where}: the score {shown(score)!r} is not a finite float32")
     run = {}
     for query_id, hits in found.items():
-        order = sorted(hits.items(), key=lambda hit: (hit[1], hit[0].encode()), reverse=True)
-        run[query_id] = Hits([doc_id for doc_id, _ in order], np.array([score for _, score in order]))
+        scores = np.array(list(hits.values()), dtype=np.float32).astype(np.float64)
+        order = sorted(zip(scores.tolist(), hits, strict=True), key=lambda hit: (hit[0], hit[1].encode()), reverse=True)
+        run[query_id] = Hits([doc_id for _, doc_id in order], np.array([score for score, _ in order]))
     return run

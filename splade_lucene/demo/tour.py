@@ -16,14 +16,15 @@ from splade_lucene.demo.stdlib import stdlib_documents
 from splade_lucene.encoding.encoder import TextEncoder, load_encoder
 from splade_lucene.encoding.pipeline import encode_collection
 from splade_lucene.errors import ImpactIndexError
-from splade_lucene.evaluation.measures import Comparison, Evaluation, compare, evaluate
+from splade_lucene.evaluation.measures import Evaluation, evaluate
+from splade_lucene.evaluation.significance import Comparison, compare
 from splade_lucene.files import cache_folder, writing_text
 from splade_lucene.lucene import anserini
 from splade_lucene.lucene.build import IndexOptions
 from splade_lucene.lucene.index import ImpactIndex
 from splade_lucene.lucene.searcher import Searcher
 from splade_lucene.runs import Hits
-from splade_lucene.vector_files import VectorFolder
+from splade_lucene.vector_folders import VectorFolder
 
 MEASURES = ("nDCG@10", "R@100", "RR@10")
 HITS_A_QUERY = 100  # what R@100 needs

@@ -14,7 +14,8 @@ from splade_lucene.cli.choices import as_preset
 from splade_lucene.encoding.options import EncoderOptions, Side
 from splade_lucene.lucene.index import ImpactIndex
 from splade_lucene.runs import read_run
-from splade_lucene.vector_files import VectorFolder, read_vectors
+from splade_lucene.vector_files import read_vectors
+from splade_lucene.vector_folders import VectorFolder
 from tests.integration.support import PATIENCE, PROGRAM, clean, environment, shared, splade_lucene
 
 pytestmark = pytest.mark.jvm
@@ -178,17 +179,45 @@ def test_a_document_that_is_not_there_is_not_explained(cli: Cli, index: Path) ->
 
 
 def test_a_run_is_compared_with_a_baseline(cli: Cli, run: Path, beir_folder: Path, tmp_path: Path) -> None:
-    baseline = tmp_path / "baseline.run"
+    baseline, values = tmp_path / "baseline.run", tmp_path / "values.tsv"
     baseline.write_text("q1 Q0 d9 1 2 x\nq1 Q0 d1 2 1 x\nq2 Q0 twin-a 1 1 x\nother Q0 d1 1 1 x\n")
     options = ("--run", run, "--qrels", beir_folder, "--baseline", baseline)
-    said = json.loads(cli("evaluate", *options, "--json").out)
+    said = json.loads(cli("evaluate", *options, "--per-query", values, "--json").out)
+    assert said["judged_hits"] > 0
     (ndcg,) = [each for each in said["comparisons"] if each["measure"] == "nDCG@10"]
-    assert sorted(ndcg) == ["better_queries", "difference", "measure", "p_value", "worse_queries"]
-    assert ndcg["better_queries"] >= 1 and 0 < ndcg["p_value"] <= 1
+    assert ndcg["better_queries"] >= 1 and ndcg["low"] <= ndcg["difference"] <= ndcg["high"]
+    assert 0 < ndcg["t_test_p"] <= 1 and 0 < ndcg["randomization_p"] <= 1
+    assert "wins" not in ndcg and "differences" not in ndcg
+    header, *rows = (line.split("\t") for line in values.read_text().splitlines())
+    assert header == ["query_id", *said["measures"], *(f"baseline {name}" for name in said["measures"])]
+    assert [row[0] for row in rows] == ["q1", "q2", "q3"]
+    assert sum(float(row[1]) for row in rows) / 3 == pytest.approx(ndcg["mean"], abs=1e-6)
+    assert sum(float(row[4]) for row in rows) / 3 == pytest.approx(ndcg["baseline_mean"], abs=1e-6)
     shown = cli("evaluate", *options)
-    assert (shown.code, "difference" in shown.out, "nDCG@10" in shown.out) == (0, True, True)
+    assert shown.code == 0
+    for each in ("nDCG@10", f"{ndcg['difference']:+.4f}", "95 % interval", "randomization p", "effect size", "better"):
+        assert each in shown.out
+    assert "the queries that changed most" not in shown.out
     alone = cli("evaluate", "--run", baseline, "--qrels", beir_folder)
     assert "1 judged queries found nothing and count as 0; 1 queries of the run are not judged" in alone.err
+
+
+def test_the_queries_that_changed_most_are_listed_with_their_texts(
+    cli: Cli, run: Path, beir_folder: Path, tmp_path: Path
+) -> None:
+    baseline = tmp_path / "baseline.run"
+    baseline.write_text("q1 Q0 d1 1 2 x\nq1 Q0 d9 2 1 x\nq2 Q0 d1 1 1 x\n")
+    options = ("--run", run, "--qrels", beir_folder, "--baseline", baseline, "--changed", 1, "--measures", "R@10,AP")
+    shown = cli("evaluate", *options, "--queries", beir_folder)
+    assert "R@10: the queries that changed most" in shown.out
+    assert sum(text in shown.out for text in QUERIES.values()) == 1
+    by_id = cli("evaluate", *options)
+    assert not any(text in by_id.out for text in QUERIES.values())
+    first, second = json.loads(cli("evaluate", *options, "--queries", beir_folder, "--json").out)["comparisons"]
+    assert (first["measure"], second["measure"]) == ("R@10", "AP")
+    (win,) = first["wins"]
+    assert win == {"query_id": "q2", "difference": 1, "text": QUERIES["q2"]}
+    assert first["losses"] == []
 
 
 # Inputs

@@ -182,17 +182,49 @@ def test_trec_and_beir_qrels(written: Written) -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("q d", "found 2"),
-        ("q 0 d 1 extra", "found 5"),
+        ("q d", "4 columns (TREC) were expected, found 2: q d"),
+        ("q 0 d 1 extra", "found more"),
+        ("q 0 d 1 " * 1_000, "found more"),
+        ("q\td\t1", "4 columns (TREC) were expected, found 3"),
+        ("query-id\tcorpus-id\tscore", "found 3"),
         ("q 0 d 1.5", "'1.5' is not a whole number"),
         ("q 0 d high", "'high' is not a whole number"),
-        ("q 0 d1 0", "query q judges document d1 twice"),
+        ("q 0 d " + "9" * 5_000, "is not a whole number"),
+        ("q 0 \x07 1", "control character"),
+        ("q 0 d1 0", "query q judges document d1 as 0, and as 1 further up; keep one of the two"),
     ],
+    ids=lambda given: given[:30],
 )
 def test_a_bad_judgment_is_refused_with_its_line(written: Written, line: str, said: str) -> None:
     source = written("a.qrels", f"q 0 d1 1\n{line}\n")
     assert refusal(read_qrels, source).startswith(f"{source}:2: ")
     assert said in refusal(read_qrels, source)
+    assert len(refusal(read_qrels, source)) < 400
+
+
+def test_an_id_with_a_space_is_not_read_as_two_columns(written: Written) -> None:
+    """BEIR's three columns would look like TREC's four."""
+    header = "query-id\tcorpus-id\tscore\n"
+    for source in (written("a.tsv", header + "q\td 1\t1\n"), written("b.tsv", "p\td\t1\nq\td 1\t1\n")):
+        assert f"{source}:2: 3 columns (BEIR) were expected, found 4: q\td 1\t1" == refusal(read_qrels, source)
+
+
+@pytest.mark.parametrize("relevance", ["-2", "0", "1", "3", "+1", "-0"])
+def test_any_whole_number_is_a_relevance(written: Written, relevance: str) -> None:
+    assert list(read_qrels(written("a.qrels", f"q 0 d {relevance}\n"))) == [Qrel("q", "d", int(relevance))]
+
+
+def test_a_judgment_that_stands_there_twice_is_given_once(written: Written) -> None:
+    source = written("a.qrels", "q 0 d 1\np 0 d 0\nq 0 d 1\nq 2 d 1\n")
+    assert list(read_qrels(source)) == [Qrel("q", "d", 1), Qrel("p", "d", 0)]
+
+
+def test_qrels_of_any_hand(written: Written) -> None:
+    """Ends of Windows, a byte order mark, tabs and spaces mixed, blank lines, no end at the end."""
+    trec = written("a.qrels", "\ufeffq1 0\td1 1\r\n\r\n q1\t0 d2  0 \r\n \t\r\nq2 Q0 d1 2")
+    assert list(read_qrels(trec)) == [Qrel("q1", "d1", 1), Qrel("q1", "d2", 0), Qrel("q2", "d1", 2)]
+    beir = written("a.tsv", "\ufeffquery-id\tcorpus-id\tscore\r\nq1\td1 1\r\n")
+    assert list(read_qrels(beir)) == [Qrel("q1", "d1", 1)]
 
 
 # What is no file

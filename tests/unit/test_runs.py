@@ -81,6 +81,17 @@ def test_a_foreign_run_is_read_as_trec_eval_sorts_it(tmp_path: Path) -> None:
     assert run["q"].scores.tolist() == [6, 5, 5, 5]
 
 
+def test_a_run_file_of_any_hand(tmp_path: Path) -> None:
+    """Lines in any order, ends of Windows, a byte order mark, tabs and spaces mixed, blank lines, no end at the end."""
+    path = tmp_path / "a.run"
+    path.write_bytes(
+        b"\xef\xbb\xbfq Q0 b\t2 1.5 t\r\np\tQ0  a 1\t7 t\r\n\r\n  q Q0 a 1 +2.5e0 t  \r\n \t\r\nq Q0 c 9 -1 t"
+    )
+    run = read_run(path)
+    assert {query_id: hits.doc_ids for query_id, hits in run.items()} == {"q": ["a", "b", "c"], "p": ["a"]}
+    assert run["q"].scores.tolist() == [2.5, 1.5, -1]
+
+
 def test_scores_that_differ_beyond_float32_are_ties_as_in_trec_eval(tmp_path: Path) -> None:
     path = tmp_path / "a.run"
     path.write_text("q Q0 a 1 16777217 t\nq Q0 b 2 16777216 t\n")
@@ -91,13 +102,17 @@ def test_scores_that_differ_beyond_float32_are_ties_as_in_trec_eval(tmp_path: Pa
     ("line", "said"),
     [
         ("q Q0 d 1 5", "6 columns (query_id Q0 doc_id rank score tag) wanted, found 5"),
-        ("q Q0 d 1 5 t more", "found 7"),
+        ("q Q0 d 1 5 t more", "found more"),
+        ("q Q0 d 1 5 t " * 1_000, "found more: q Q0 d 1 5 t q Q0"),
+        ("q Q0 d 1 1e39 t", "the score '1e39' is not a finite float32"),
+        ("q Q0 " + "d" * 40_000 + " 1 5 t", "is 40,000 bytes long"),
         ("q Q0 d 1 high t", "the score 'high' is not a number"),
-        ("q Q0 d 1 nan t", "the score 'nan' is not finite"),
-        ("q Q0 d 1 inf t", "the score 'inf' is not finite"),
+        ("q Q0 d 1 nan t", "the score 'nan' is not a finite float32"),
+        ("q Q0 d 1 inf t", "the score 'inf' is not a finite float32"),
         ("q Q0 first 2 4 t", "query q finds document first twice"),
         ("q Q0 \x07 2 4 t", "control character"),
     ],
+    ids=lambda given: given[:30],
 )
 def test_a_bad_line_is_refused_with_its_number(tmp_path: Path, line: str, said: str) -> None:
     path = tmp_path / "a.run"
@@ -106,3 +121,4 @@ def test_a_bad_line_is_refused_with_its_number(tmp_path: Path, line: str, said: 
         read_run(path)
     assert str(refused.value).startswith(f"{path}:2: ")
     assert said in str(refused.value)
+    assert len(str(refused.value)) < 400

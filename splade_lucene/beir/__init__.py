@@ -1,0 +1,1 @@
+"""Benchmarks by name: BEIR and its like from texts to measures, each step done once."""
