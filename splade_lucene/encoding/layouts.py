@@ -95,7 +95,7 @@ def read_layout(folder: Path, side: Side) -> Layout:
         raise ModelNotFoundError(f"{folder} has no config.json that describes a model; what can be read is {SUPPORTED}")
     architectures = config.get("architectures")
     if isinstance(architectures, list) and any(str(each).endswith("ForMaskedLM") for each in architectures):
-        return Checkpoint(folder, max_length=_tokenizer_length(folder))
+        return Checkpoint(folder, max_length=tokenizer_length(folder))
     raise _refusal(folder / "config.json", f"its architectures are {architectures!r}")
 
 
@@ -106,7 +106,7 @@ def _looked_up(folder: Path, table: Path, rule: dict[str, Any]) -> WeightTable:
         table,
         missing=float(rule.get("missing", 1.0)),
         special_tokens=bool(rule.get("special_tokens", True)),
-        max_length=int(rule.get("max_length", 0)) or _tokenizer_length(folder),
+        max_length=int(rule.get("max_length", 0)) or tokenizer_length(folder),
         prompt=str(rule.get("prompt", "")),
         top_terms=rule.get("top_terms"),
     )
@@ -159,38 +159,90 @@ _ACTIVATIONS: "dict[str, Activation]" = {"relu": "log1p_relu", "log1p_relu": "lo
 _NEUTRAL = {"do_lower_case": False, "query_length": None, "document_length": None, "query_expansion": None}
 
 
+_MODELS = "sentence_transformers.sparse_encoder.models"  # its modules' home, known to its old releases too
+
+
 def write_sparse_encoder_files(checkpoint: Checkpoint) -> None:
     """Add to a checkpoint's folder what makes it a SparseEncoder of sentence-transformers, for either side's texts.
 
     The network and its tokenizer are there already, as transformers saves them. Law: `read_layout` then gives this
     checkpoint, its pooling and activation named.
     """
-    folder, models = checkpoint.folder, "sentence_transformers.sparse_encoder.models"  # known to its old releases too
-    steps = [("", f"{models}.MLMTransformer"), ("1_SpladePooling", f"{models}.SpladePooling")]
+    steps = [("", f"{_MODELS}.MLMTransformer"), ("1_SpladePooling", f"{_MODELS}.SpladePooling")]
+    _write_modules(checkpoint.folder, steps, dict.fromkeys(TASKS.values(), checkpoint.prompt), checkpoint.top_terms)
+    _write_network_files(checkpoint, checkpoint.folder, checkpoint.folder / "1_SpladePooling")
+
+
+def write_sparse_router_files(documents: Checkpoint, queries: Checkpoint | None) -> dict[Side, Path]:
+    """Write what makes a folder a SparseEncoder whose sides are encoded in two ways.
+
+    Args:
+        documents: its folder is the model's.
+        queries: None where query weights are looked up (SparseStaticEmbedding).
+
+    Returns:
+        where each side's network, or its weights, and its tokenizer belong; the caller puts them there.
+    """
+    folder = documents.folder
+    static = "query_0_SparseStaticEmbedding"
+    kept: dict[Side, Path] = {"documents": folder / "document_0_MLMTransformer"}
+    routes = {"query": [static], "document": ["document_0_MLMTransformer", "document_1_SpladePooling"]}
+    kept["queries"] = folder / static
+    if queries is not None:
+        routes["query"] = ["query_0_MLMTransformer", "query_1_SpladePooling"]
+        kept["queries"] = folder / "query_0_MLMTransformer"
+    for each in kept.values():
+        each.mkdir(parents=True, exist_ok=True)
+    _write_modules(folder, [("", "sentence_transformers.models.Router")], dict.fromkeys(TASKS.values(), ""), None)
+    _write_json(
+        folder / "router_config.json",
+        {
+            "types": {name: f"{_MODELS}.{name.split('_')[-1]}" for route in routes.values() for name in route},
+            "structure": routes,
+            "parameters": {"default_route": "document", "allow_empty_key": True, "route_mappings": {}},
+        },
+    )
+    _write_network_files(documents, kept["documents"], folder / routes["document"][1])
+    if queries is None:
+        _write_json(folder / static / "config.json", {"frozen": True})
+    else:
+        _write_network_files(queries, kept["queries"], folder / routes["query"][1])
+    return kept
+
+
+def _write_modules(folder: Path, steps: list[tuple[str, str]], prompts: dict[str, str], top_terms: int | None) -> None:
     modules = [{"idx": at, "name": str(at), "path": path, "type": kind} for at, (path, kind) in enumerate(steps)]
-    theirs = {ours: name for name, ours in _ACTIVATIONS.items()}
-    pooling = {
-        "pooling_strategy": checkpoint.pooling or "max",
-        "activation_function": theirs[checkpoint.activation or "log1p_relu"],
-    }
     configuration = {
         "model_type": "SparseEncoder",
-        "prompts": {task: checkpoint.prompt for task in TASKS.values()},
+        "prompts": prompts,
         "default_prompt_name": None,
         "similarity_fn_name": "dot",
-    } | ({} if checkpoint.top_terms is None else {"max_active_dims": checkpoint.top_terms})
-    (folder / "1_SpladePooling").mkdir(exist_ok=True)
-    for name, value in {
-        "sentence_bert_config.json": {"max_seq_length": checkpoint.max_length, "do_lower_case": False},
-        "1_SpladePooling/config.json": pooling,
-        "config_sentence_transformers.json": configuration,
-        "modules.json": modules,
-    }.items():
-        (folder / name).write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    } | ({} if top_terms is None else {"max_active_dims": top_terms})
+    _write_json(folder / "config_sentence_transformers.json", configuration)
+    _write_json(folder / "modules.json", modules)
+
+
+def _write_network_files(checkpoint: Checkpoint, network: Path, pooling: Path) -> None:
+    theirs = {ours: name for name, ours in _ACTIVATIONS.items()}
+    pooling.mkdir(exist_ok=True)
+    _write_json(
+        network / "sentence_bert_config.json", {"max_seq_length": checkpoint.max_length, "do_lower_case": False}
+    )
+    _write_json(
+        pooling / "config.json",
+        {
+            "pooling_strategy": checkpoint.pooling or "max",
+            "activation_function": theirs[checkpoint.activation or "log1p_relu"],
+        },
+    )
+
+
+def _write_json(file: Path, value: Any) -> None:
+    file.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 @dataclass(frozen=True)
-class _Module:
+class StModule:
     """One step of a SparseEncoder: its class without the package, and its folder."""
 
     kind: str
@@ -198,10 +250,10 @@ class _Module:
 
 
 def _read_sparse_encoder(folder: Path, side: Side) -> Layout:
-    listed = _read_json(folder / "modules.json")
+    listed = read_json(folder / "modules.json")
     try:
         modules = [
-            _module(each["type"], folder, each["path"]) for each in sorted(listed, key=lambda each: int(each["idx"]))
+            st_module(each["type"], folder, each["path"]) for each in sorted(listed, key=lambda each: int(each["idx"]))
         ]
     except (TypeError, KeyError, ValueError, AttributeError) as error:
         raise EncoderError(f"{folder / 'modules.json'}: not a list of modules ({error!r})") from error
@@ -211,20 +263,20 @@ def _read_sparse_encoder(folder: Path, side: Side) -> Layout:
     config = _read_object(file) if file.is_file() else {}
     prompt, top_terms = prompt_of(config, side), _whole(config, "max_active_dims", file)
     match modules:
-        case [_Module("MLMTransformer" | "Transformer"), _Module("SpladePooling")]:
+        case [StModule("MLMTransformer" | "Transformer"), StModule("SpladePooling")]:
             network, pooling = modules[0], _read_object(modules[1].folder / "config.json")
             max_length = _transformer_length(network)
             strategy, activation = pooling.get("pooling_strategy", "max"), pooling.get("activation_function", "relu")
             if strategy not in ("max", "sum") or activation not in _ACTIVATIONS:
                 raise _refusal(modules[1].folder, f"SpladePooling of {strategy!r} and {activation!r}")
             return Checkpoint(network.folder, strategy, _ACTIVATIONS[activation], max_length, prompt, top_terms)
-        case [_Module("SparseStaticEmbedding", at)]:
+        case [StModule("SparseStaticEmbedding", at)]:
             return WeightTable(
                 at,
                 _static_weights(at, folder),
                 missing=0.0,
                 special_tokens=False,
-                max_length=_tokenizer_length(at),
+                max_length=tokenizer_length(at),
                 prompt=prompt,
                 top_terms=top_terms,
             )
@@ -232,15 +284,20 @@ def _read_sparse_encoder(folder: Path, side: Side) -> Layout:
     raise _refusal(folder / "modules.json", f"for {side} it has {found}")
 
 
-def _module(kind: str, folder: Path, path: str) -> _Module:
+def st_module(kind: str, folder: Path, path: str) -> StModule:
+    """A module of sentence-transformers, as `modules.json` names it.
+
+    Raises:
+        EncoderError: its path leads out of the model's folder.
+    """
     package, _, name = kind.rpartition(".")
     inside = Path(path)
     if inside.is_absolute() or ".." in inside.parts:
         raise EncoderError(f"{folder}: its module {path!r} lies outside of the folder")
-    return _Module(name if package.partition(".")[0] == "sentence_transformers" else kind, folder / inside)
+    return StModule(name if package.partition(".")[0] == "sentence_transformers" else kind, folder / inside)
 
 
-def _route(folder: Path, side: Side) -> list[_Module]:
+def _route(folder: Path, side: Side) -> list[StModule]:
     """The modules of a Router for one side, chosen in the order that its library tries: pairs, then the task's name."""
     named = folder / "router_config.json"
     file = named if named.is_file() else folder / "config.json"  # the older name
@@ -254,12 +311,12 @@ def _route(folder: Path, side: Side) -> list[_Module]:
         chosen = next((name for name in names if name in config["structure"]), None)
         if chosen is None:
             raise _refusal(file, f"its routes are {', '.join(config['structure'])}, and none is for {task} texts")
-        return [_module(config["types"][each], folder, each) for each in config["structure"][chosen]]
+        return [st_module(config["types"][each], folder, each) for each in config["structure"][chosen]]
     except (KeyError, TypeError, ValueError, SyntaxError, AttributeError) as error:
         raise EncoderError(f"{file}: not a Router's configuration ({error!r})") from error
 
 
-def _transformer_length(network: _Module) -> int:
+def _transformer_length(network: StModule) -> int:
     """Tokens a text may have: `max_seq_length` where it is set, else what the tokenizer says."""
     files = sorted(network.folder.glob("sentence_*_config.json"))  # sentence_bert_config.json, and older names
     config = _read_object(files[0]) if files else {}
@@ -269,7 +326,7 @@ def _transformer_length(network: _Module) -> int:
     for key, neutral in _NEUTRAL.items():
         if config.get(key, neutral) != neutral:
             raise _refusal(files[0], f"{key} is {config[key]!r}, which is not supported")
-    stated, own = _whole(config, "max_seq_length", network.folder), _tokenizer_length(network.folder)
+    stated, own = _whole(config, "max_seq_length", network.folder), tokenizer_length(network.folder)
     return min(stated, USUAL_MAX_LENGTH) if stated else own
 
 
@@ -284,7 +341,7 @@ def _static_weights(at: Path, folder: Path) -> Path:
     raise EncoderError(f"{at}: the weights of its SparseStaticEmbedding are missing ({places[0].name})")
 
 
-def _tokenizer_length(folder: Path) -> int:
+def tokenizer_length(folder: Path) -> int:
     """Tokens a text may have as the tokenizer's configuration says, at most the usual."""
     file = folder / "tokenizer_config.json"
     config = _read_object(file) if file.is_file() else {}
@@ -302,13 +359,14 @@ def _whole(config: dict[str, Any], key: str, where: Path) -> int | None:
 
 
 def _read_object(file: Path) -> dict[str, Any]:
-    value = _read_json(file)
+    value = read_json(file)
     if not isinstance(value, dict):
         raise EncoderError(f"{file}: not a JSON object")
     return value
 
 
-def _read_json(file: Path) -> Any:
+def read_json(file: Path) -> Any:
+    """What a JSON file of a model holds; raises EncoderError."""
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:

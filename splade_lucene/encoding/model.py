@@ -1,7 +1,8 @@
 """SpladeModel: a masked-LM network that gives term weights. Imports torch and transformers."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,13 @@ class SpladeModel(nn.Module):
         activation: Activation = "log1p_relu",
     ) -> None:
         super().__init__()
-        self.decoder = _detach_decoder(masked_lm)
+        holder, self._decoder_name, self.decoder = _find_decoder(masked_lm)
+        self._holder = [holder]  # in a list, so that its parameters are not counted twice
+        self._own_bias = self.decoder.bias is not None
+        if not self._own_bias:
+            zeros = torch.zeros(self.decoder.out_features, dtype=self.decoder.weight.dtype)
+            self.decoder.bias = nn.Parameter(zeros, requires_grad=False)
+        setattr(holder, self._decoder_name, nn.Identity())
         self.body = masked_lm  # gives (B, L, H): what the decoder would be given
         self.pooling: Pooling = pooling
         self.activation: Activation = activation
@@ -49,17 +56,28 @@ class SpladeModel(nn.Module):
         )
         return weights * self.kept
 
+    @contextmanager
+    def whole(self) -> Iterator[Any]:
+        """The masked-LM model put together again, as transformers saves it."""
+        holder, name = self._holder[0], self._decoder_name
+        identity, bias = getattr(holder, name), self.decoder.bias
+        setattr(holder, name, self.decoder)
+        if not self._own_bias:
+            self.decoder.register_parameter("bias", None)
+        try:
+            yield self.body
+        finally:
+            self.decoder.bias = bias
+            setattr(holder, name, identity)
 
-def _detach_decoder(masked_lm: nn.Module) -> nn.Linear:
-    """Take the last matrix out of the network, which then gives what that matrix was given."""
+
+def _find_decoder(masked_lm: nn.Module) -> tuple[nn.Module, str, nn.Linear]:
+    """The last matrix of the network: which module has it, under which name."""
     decoder = masked_lm.get_output_embeddings()  # type: ignore[operator]
     for parent in masked_lm.modules():
         for name, child in parent.named_children():
             if child is decoder and isinstance(child, nn.Linear):
-                setattr(parent, name, nn.Identity())
-                if child.bias is None:
-                    child.bias = nn.Parameter(torch.zeros(child.out_features, dtype=child.weight.dtype))
-                return child
+                return parent, name, child
     raise EncoderError(f"a {type(masked_lm).__name__} has no linear decoder to the vocabulary")
 
 
@@ -78,22 +96,22 @@ def load_masked_lm(folder: Path) -> tuple[nn.Module, str]:
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     except (OSError, ValueError) as error:
-        raise ModelNotFoundError(f"{folder} has no config.json that can be read ({_first_line(error)})") from error
+        raise ModelNotFoundError(f"{folder} has no config.json that can be read ({first_line(error)})") from error
     try:
         model, report = AutoModelForMaskedLM.from_pretrained(
             folder, config=config, dtype=torch.float32, trust_remote_code=False, output_loading_info=True
         )
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-        raise EncoderError(f"{folder} is not a masked-LM checkpoint that can be read ({_first_line(error)})") from error
+        raise EncoderError(f"{folder} is not a masked-LM checkpoint that can be read ({first_line(error)})") from error
     if missing := sorted(report["missing_keys"]):
         raise EncoderError(
             f"{folder} lacks weights of a {type(model).__name__}: {', '.join(missing[:3])}"
             f"{' …' if len(missing) > 3 else ''}; a masked-LM head must not be made up at random"
         )
-    return model.eval(), _fingerprint(model)
+    return model.eval(), weights_fingerprint(model)
 
 
-def _fingerprint(model: nn.Module) -> str:
+def weights_fingerprint(model: nn.Module) -> str:
     """12 hex digits of SHA-256 over all parameters, by name."""
     digest = hashlib.sha256()
     tensors: dict[str, Any] = model.state_dict()
@@ -103,5 +121,6 @@ def _fingerprint(model: nn.Module) -> str:
     return digest.hexdigest()[:12]
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What others' errors begin with, or their class where they say nothing."""
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

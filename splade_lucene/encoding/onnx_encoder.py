@@ -117,9 +117,9 @@ def _session(file: Path, device: str, threads: int) -> Any:
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = threads
     settings.log_severity_level = 3
-    providers = _providers(device)
+    wanted = providers(device)
     try:
-        session = onnxruntime.InferenceSession(str(file), settings, providers=providers)
+        session = onnxruntime.InferenceSession(str(file), settings, providers=wanted)
     except Exception as error:  # onnxruntime's own classes derive from Exception alone
         raise EncoderError(f"{file}: not a model that onnxruntime can load ({error})") from error
     if device.startswith("cuda") and "CUDAExecutionProvider" not in session.get_providers():
@@ -133,7 +133,8 @@ def _session(file: Path, device: str, threads: int) -> Any:
     return session
 
 
-def _providers(device: str) -> list[Any]:
+def providers(device: str) -> list[Any]:
+    """What onnxruntime runs a network on; raises EncoderError where the device is not there."""
     there = onnxruntime.get_available_providers()
     kind, _, number = device.partition(":")
     if kind in ("auto", "cuda") and "CUDAExecutionProvider" in there:

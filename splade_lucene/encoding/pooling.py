@@ -3,10 +3,11 @@
 Law: padding a batch, reordering it, or parting the vocabulary into tiles changes no row.
 """
 
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 Pooling = Literal["max", "sum"]
 Activation = Literal["log1p_relu", "log1p_log1p_relu"]
@@ -68,6 +69,8 @@ def splade_pool_tiles(
 ) -> Tensor:
     """`splade_pool(hidden · decoderᵀ + bias)` without its (B, L, V) logits: the vocabulary tile by tile.
 
+    Gradients do without them, too: where several positions are equally high, the first one has it all.
+
     Args:
         hidden: (B, L, H) float, what the decoder is given.
         attention_mask: (B, L), 1 for real positions; a row has one at least, its first.
@@ -83,13 +86,57 @@ def splade_pool_tiles(
         # A position in place of padding changes no maximum, and costs a pass over (B, L, H) where masks cost (B, L, V).
         # The bias is the same at all positions, so that it too can wait for the maximum.
         hidden = torch.where(attention_mask.unsqueeze(-1).bool(), hidden, hidden[:, :1])
-        tiles = [torch.matmul(hidden, tile.t()).amax(dim=1) for tile in decoder.split(TILE_WIDTH)]
-        return activate(torch.cat(tiles, dim=1).float() + bias.float(), activation)
+        learning = torch.is_grad_enabled() and (hidden.requires_grad or decoder.requires_grad)
+        logits = _LearningMaximum.apply(hidden, decoder) if learning else _maximum(hidden, decoder)
+        return activate(logits.float() + bias.float(), activation)
     parts = zip(decoder.split(TILE_WIDTH), bias.split(TILE_WIDTH), strict=True)
-    return torch.cat(
-        [
-            splade_pool(torch.nn.functional.linear(hidden, *part).float(), attention_mask, pooling, activation)
-            for part in parts
-        ],
-        dim=1,
-    )
+    return torch.cat([_sum_of_tile(hidden, attention_mask, *part, activation) for part in parts], dim=1)
+
+
+def _maximum(hidden: Tensor, decoder: Tensor) -> Tensor:
+    """max_i (hidden · decoderᵀ)_ij: (B, L, H) and (V, H) → (B, V)."""
+    return torch.cat([torch.matmul(hidden, tile.t()).amax(dim=1) for tile in decoder.split(TILE_WIDTH)], dim=1)
+
+
+class _LearningMaximum(torch.autograd.Function):
+    """`_maximum` with a gradient that holds one position for each (text, term), where autograd would hold L logits.
+
+    A term's gradient goes to the first of its highest positions, and most terms have none: what comes after is a ReLU.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, decoder: Tensor) -> Tensor:
+        tiles = [torch.matmul(hidden, tile.t()).max(dim=1) for tile in decoder.split(TILE_WIDTH)]
+        positions = torch.cat([tile.indices.to(torch.int32) for tile in tiles], dim=1)  # (B, V)
+        ctx.save_for_backward(hidden, decoder, positions)
+        return torch.cat([tile.values for tile in tiles], dim=1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
+        hidden, decoder, positions = ctx.saved_tensors
+        # Added up in float32, whatever mixed precision has made of one of the two.
+        of_hidden, of_decoder = (torch.zeros_like(each, dtype=torch.float32) for each in (hidden, decoder))
+        starts = range(0, len(decoder), TILE_WIDTH)
+        tiles = zip(starts, gradients[0].split(TILE_WIDTH, dim=1), positions.split(TILE_WIDTH, dim=1), strict=True)
+        for start, gradient, at in tiles:
+            texts, terms = gradient.nonzero(as_tuple=True)
+            places = texts * hidden.shape[1] + at[texts, terms]
+            weights = gradient[texts, terms].float().unsqueeze(1)  # (n, 1)
+            terms = terms + start
+            of_hidden.flatten(0, 1).index_add_(0, places, weights * decoder[terms])
+            of_decoder.index_add_(0, terms, weights * hidden.flatten(0, 1)[places])
+        return of_hidden.to(hidden.dtype), of_decoder.to(decoder.dtype)
+
+
+def _sum_of_tile(
+    hidden: Tensor, attention_mask: Tensor, decoder: Tensor, bias: Tensor, activation: Activation
+) -> Tensor:
+    """Of one tile's terms; its logits are computed again for the gradient, where autograd would hold them."""
+
+    def pooled(hidden: Tensor, decoder: Tensor, bias: Tensor) -> Tensor:
+        logits = torch.nn.functional.linear(hidden, decoder, bias).float()
+        return splade_pool(logits, attention_mask, "sum", activation)
+
+    if torch.is_grad_enabled():
+        return checkpoint(pooled, hidden, decoder, bias, use_reentrant=False)
+    return pooled(hidden, decoder, bias)

@@ -100,13 +100,13 @@ class Tokenizer:
     def __call__(self, texts: Sequence[str]) -> list[Tokens]:
         """Token ids of each text."""
         encoded = self._backend.encode_batch_fast(
-            [_without_surrogates(self._prompt + text) for text in texts], add_special_tokens=self._special_tokens
+            [without_surrogates(self._prompt + text) for text in texts], add_special_tokens=self._special_tokens
         )
         return [Tokens(each.ids, bool(each.overflowing)) for each in encoded]
 
     def terms_in(self, text: str) -> list[str]:
         """The terms that stand in a text, in order, without [CLS] and [SEP]; max_length does not cut them."""
-        first = self._backend.encode(_without_surrogates(text), add_special_tokens=False)
+        first = self._backend.encode(without_surrogates(text), add_special_tokens=False)
         tokens = [token for part in (first, *first.overflowing) for token in part.ids]
         return [self.vocabulary.terms[token] for token in tokens if token not in self.special_ids]
 
@@ -123,7 +123,7 @@ def _terms(backend: Any) -> list[str]:
     return [named.get(number, f"[unnamed {number}]") for number in range(max(named, default=-1) + 1)]
 
 
-def _without_surrogates(text: str) -> str:
+def without_surrogates(text: str) -> str:
     """Lone surrogates are no Unicode text; each becomes U+FFFD, as decoders do."""
     try:
         text.encode()

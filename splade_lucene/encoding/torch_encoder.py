@@ -19,7 +19,7 @@ from splade_lucene.errors import EncoderError
 from splade_lucene.vectors import EncoderIdentity
 
 CPU_BATCH_TOKENS = 1_024  # more leave the processor's cache, which slows the network down
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class TorchEncoder(NetworkEncoder):
@@ -44,13 +44,13 @@ class TorchEncoder(NetworkEncoder):
         self, checkpoint: Checkpoint, options: EncoderOptions | None = None, *, name: str | None = None
     ) -> None:
         folder, options = checkpoint.folder, options or EncoderOptions()
-        self.device = _device(options.device)
-        precision = _precision(options, self.device)
+        self.device = device_named(options.device)
+        precision = precision_of(options, self.device)
         pooling: Pooling = agreed("pooling", checkpoint.pooling, options.pooling, folder) or "max"
         activation: Activation = agreed("activation", checkpoint.activation, options.activation, folder) or "log1p_relu"
         network, fingerprint = load_masked_lm(folder)
         fast = load_fast_tokenizer(folder)
-        positions = _positions(network)
+        positions = positions_of(network)
         tokenizer = Tokenizer(
             fast.backend_tokenizer,
             min(options.max_length or checkpoint.max_length, positions),
@@ -67,7 +67,7 @@ class TorchEncoder(NetworkEncoder):
         model = SpladeModel(network, dropped, pooling, activation)
         if options.threads is not None:
             torch.set_num_threads(options.threads)
-        self.model = model.to(self.device, _DTYPES[precision]).eval()
+        self.model = model.to(self.device, DTYPES[precision]).eval()
         identity = EncoderIdentity(
             name=name or str(folder),
             fingerprint=fingerprint,
@@ -107,7 +107,7 @@ def load_fast_tokenizer(folder: Path) -> Any:
     return fast
 
 
-def _positions(network: nn.Module) -> int:
+def positions_of(network: nn.Module) -> int:
     """How many positions the network has; RoBERTa's kind begins to count them after the padding's id."""
     positions = _whole(network, "max_position_embeddings") or USUAL_MAX_LENGTH
     terms = network.get_input_embeddings()  # type: ignore[operator]
@@ -123,7 +123,7 @@ def _whole(network: nn.Module, key: str) -> int | None:
     return getattr(config, key, None)
 
 
-def _device(wanted: str) -> str:
+def device_named(wanted: str) -> str:
     """The device of that name, or the best one for `auto`.
 
     Raises:
@@ -139,7 +139,8 @@ def _device(wanted: str) -> str:
     return wanted
 
 
-def _precision(options: EncoderOptions, device: str) -> str:
+def precision_of(options: EncoderOptions, device: str) -> str:
+    """What the network computes in: `auto` is bf16 on a GPU that has it, else fp32; int8 is an EncoderError here."""
     if options.precision == "int8":
         raise EncoderError("torch does not run a checkpoint in int8 here; load_encoder exports it to ONNX for that")
     if options.precision != "auto":

@@ -78,3 +78,47 @@ def test_tiles_are_the_whole(pooling: Pooling, activation: Activation, size: int
     expected = splade_pool(hidden @ decoder.t() + bias, mask, pooling, activation)
     hidden[mask == 0] = torch.nan
     assert_close(splade_pool_tiles(hidden, mask, decoder, bias, pooling, activation), expected)
+
+
+@pytest.mark.parametrize("pooling", ["max", "sum"])
+@pytest.mark.parametrize("activation", ["log1p_relu", "log1p_log1p_relu"])
+@pytest.mark.parametrize("size", [1, 2 * TILE_WIDTH + 3])
+def test_gradients_of_tiles_are_those_of_the_whole(pooling: Pooling, activation: Activation, size: int) -> None:
+    generator = torch.Generator().manual_seed(5)
+    given = [torch.randn(*shape, generator=generator).requires_grad_() for shape in ((3, 6, 4), (size, 4), (size,))]
+    hidden, decoder, bias = given
+    mask = (torch.arange(6) < torch.tensor([[6], [1], [4]])).long()
+    asked = torch.randn(3, size, generator=generator)
+    whole = splade_pool(hidden @ decoder.t() + bias, mask, pooling, activation)
+    tiles = splade_pool_tiles(hidden, mask, decoder, bias, pooling, activation)
+    assert_close(tiles, whole)
+    for expected, found in zip(
+        torch.autograd.grad((whole * asked).sum(), given),
+        torch.autograd.grad((tiles * asked).sum(), given),
+        strict=True,
+    ):
+        assert_close(found, expected, rtol=1e-5, atol=1e-4)  # sums over all terms, in another order
+
+
+def test_of_equally_high_positions_the_first_learns() -> None:
+    hidden = torch.ones(1, 3, 2, requires_grad=True)
+    decoder = torch.eye(2)
+    splade_pool_tiles(hidden, torch.ones(1, 3), decoder, torch.zeros(2)).sum().backward()
+    assert hidden.grad is not None
+    assert hidden.grad.tolist() == [[[0.5, 0.5], [0, 0], [0, 0]]]  # d log(1 + x) at 1
+
+
+@pytest.mark.parametrize("pooling", ["max", "sum"])
+def test_no_logits_are_kept_for_the_gradient(pooling: Pooling) -> None:
+    """What is held between forward and backward grows with L·H and V, not with L·V."""
+    texts, length, width, size = 2, 64, 4, 3 * TILE_WIDTH
+    held: list[int] = []
+    hidden, decoder = torch.randn(texts, length, width, requires_grad=True), torch.randn(size, width)
+
+    def hold(tensor: torch.Tensor) -> torch.Tensor:
+        held.append(tensor.numel())
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(hold, lambda tensor: tensor):
+        splade_pool_tiles(hidden, torch.ones(texts, length), decoder, torch.zeros(size), pooling)
+    assert max(held) <= max(texts * size, decoder.numel())
