@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from splade_lucene.datasets import Passages
+    from splade_lucene.datasets import Passages, read_qrels, write_qrels
     from splade_lucene.encoding.encoder import PyseriniQueryEncoder, TextEncoder, load_encoder
     from splade_lucene.encoding.export import export
+    from splade_lucene.encoding.inspection import inspect_collection, inspect_text
     from splade_lucene.encoding.onnx_encoder import OnnxEncoder
     from splade_lucene.encoding.options import EncoderOptions
     from splade_lucene.encoding.pipeline import CollectionOptions, encode_collection
@@ -21,9 +22,12 @@ if TYPE_CHECKING:
     from splade_lucene.encoding.torch_encoder import TorchEncoder
     from splade_lucene.errors import SpladeLuceneError
     from splade_lucene.evaluation.measures import evaluate
+    from splade_lucene.evaluation.significance import compare
     from splade_lucene.fusion import Fusion, reciprocal_rank_fusion, weighted_sum
+    from splade_lucene.inspection import inspect_vectors
     from splade_lucene.lucene.build import IndexOptions
     from splade_lucene.lucene.feedback import Feedback
+    from splade_lucene.lucene.frequencies import document_frequencies
     from splade_lucene.lucene.index import ImpactIndex
     from splade_lucene.lucene.options import SearchOptions
     from splade_lucene.lucene.searcher import Searcher
@@ -55,14 +59,21 @@ _HOME = {
     "TermVectors": "vectors",
     "TextEncoder": "encoding.encoder",
     "TorchEncoder": "encoding.torch_encoder",
+    "compare": "evaluation.significance",
+    "document_frequencies": "lucene.frequencies",
     "encode_collection": "encoding.pipeline",
     "evaluate": "evaluation.measures",
     "export": "encoding.export",
+    "inspect_collection": "encoding.inspection",
+    "inspect_text": "encoding.inspection",
+    "inspect_vectors": "inspection",
     "load_encoder": "encoding.encoder",
+    "read_qrels": "datasets",
     "read_run": "runs",
     "read_vectors": "vector_files",
     "reciprocal_rank_fusion": "fusion",
     "weighted_sum": "fusion",
+    "write_qrels": "datasets",
     "write_run": "runs",
 }
 
@@ -87,14 +98,21 @@ __all__ = [
     "TermVectors",
     "TextEncoder",
     "TorchEncoder",
+    "compare",
+    "document_frequencies",
     "encode_collection",
     "evaluate",
     "export",
+    "inspect_collection",
+    "inspect_text",
+    "inspect_vectors",
     "load_encoder",
+    "read_qrels",
     "read_run",
     "read_vectors",
     "reciprocal_rank_fusion",
     "weighted_sum",
+    "write_qrels",
     "write_run",
 ]
 

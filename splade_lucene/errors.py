@@ -16,6 +16,7 @@ May be imported by every room; imports nothing. A message says what happened, wh
         IncompleteIndexError   documents given != documents in Lucene
         CorruptIndexError      Lucene cannot read what is in the folder
       SearchError              a search that cannot be answered
+      TrainingError            a training run that cannot go on
       JvmError                 no Java, Java too old, or the JVM already runs with other options
 
 `ValueError` and `TypeError` are kept for a programmer's misuse of one argument.
@@ -76,6 +77,10 @@ class CorruptIndexError(ImpactIndexError):
 
 class SearchError(SpladeLuceneError):
     """A search that cannot be answered."""
+
+
+class TrainingError(SpladeLuceneError):
+    """A training run that cannot go on: what was seen, and what may help."""
 
 
 class JvmError(SpladeLuceneError):

@@ -10,11 +10,17 @@ from typing import Annotated
 import typer
 
 from splade_lucene import __version__
+from splade_lucene.cli.beir import beir
+from splade_lucene.cli.converting import convert
 from splade_lucene.cli.encoding import encode, export
 from splade_lucene.cli.evaluating import evaluate
 from splade_lucene.cli.first_steps import demo, doctor
 from splade_lucene.cli.indexing import append, delete, index, merge, update
+from splade_lucene.cli.inspecting import inspect
+from splade_lucene.cli.mining import examples, mine
+from splade_lucene.cli.scoring import score, train_cross_encoder
 from splade_lucene.cli.searching import explain, search
+from splade_lucene.cli.training import train
 from splade_lucene.errors import SpladeLuceneError
 
 app = typer.Typer(
@@ -24,7 +30,28 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for _verb in (demo, doctor, encode, export, index, append, update, delete, merge, search, explain, evaluate):
+for _verb in (
+    demo,
+    doctor,
+    encode,
+    export,
+    index,
+    append,
+    update,
+    delete,
+    merge,
+    convert,
+    search,
+    explain,
+    inspect,
+    evaluate,
+    beir,
+    examples,
+    mine,
+    score,
+    train_cross_encoder,
+    train,
+):
     app.command()(_verb)
 
 
