@@ -4,6 +4,8 @@ import json
 import os
 import shutil
 import subprocess
+import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,15 +16,25 @@ FLAGS = (
 )
 
 
+class BrowserError(Exception):
+    """The browser does not start, or has ended."""
+
+
 def find() -> str | None:
     """The browser, where there is one."""
     return next((found for name in NAMES if (found := shutil.which(name))), None)
 
 
 class Browser:
-    """One page of one browser; `events` are all messages that answered nothing, oldest first."""
+    """One page of one browser; `events` are all messages that answered nothing, oldest first.
 
-    def __init__(self, program: str, profile: Path) -> None:
+    It is ended after `patience` seconds, so that nobody waits for a browser that hangs.
+
+    Raises:
+        BrowserError: it does not start here.
+    """
+
+    def __init__(self, program: str, profile: Path, *, patience: float = 30) -> None:
         ours_in, theirs_out = os.pipe()
         theirs_in, ours_out = os.pipe()
         # The protocol is spoken on file descriptors 3 and 4 of the browser.
@@ -31,14 +43,20 @@ class Browser:
         self._process = subprocess.Popen(
             command, pass_fds=(theirs_in, theirs_out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
+        self._patience = threading.Timer(patience, self._process.kill)
+        self._patience.start()
         os.close(theirs_in)
         os.close(theirs_out)
         self._in, self._out = os.fdopen(ours_in, "rb"), os.fdopen(ours_out, "wb")
         self._asked = 0
         self._session: str | None = None
         self.events: list[dict[str, Any]] = []
-        target = self.ask("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        try:
+            target = self.ask("Target.createTarget", url="about:blank")["targetId"]
+            self._session = self.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        except (BrowserError, BrokenPipeError) as error:
+            self.__exit__()
+            raise BrowserError(f"{program} does not start here") from error
         for domain in ("Page", "Runtime", "Network", "Log"):
             self.ask(f"{domain}.enable")
 
@@ -46,10 +64,12 @@ class Browser:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._patience.cancel()
         self._process.kill()
         self._process.wait()
         self._in.close()
-        self._out.close()
+        with suppress(BrokenPipeError):  # what it was told last, and did not hear
+            self._out.close()
 
     def ask(self, method: str, **parameters: Any) -> dict[str, Any]:
         """Send a command and wait for its answer."""
@@ -68,7 +88,8 @@ class Browser:
     def _read(self) -> dict[str, Any]:
         read = bytearray()
         while (byte := self._in.read(1)) != b"\0":
-            assert byte, "the browser has ended"
+            if not byte:
+                raise BrowserError("the browser has ended")
             read += byte
         return dict(json.loads(read))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from splade_lucene.evaluation.report import write_report
-from tests.browser import Browser, find
+from tests.browser import Browser, BrowserError, find
 from tests.demo_results import BASELINE, HOSTILE, demo_results
 
 PROGRAM = find()
@@ -28,7 +28,11 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[Browser]:
     assert PROGRAM is not None
-    with Browser(PROGRAM, tmp_path / "profile") as opened:
+    try:
+        opened = Browser(PROGRAM, tmp_path / "profile")
+    except BrowserError as error:
+        pytest.skip(str(error))
+    with opened:
         yield opened
 
 
