@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from splade_lucene.evaluation.significance import compare
     from splade_lucene.fusion import Fusion, reciprocal_rank_fusion, weighted_sum
     from splade_lucene.inspection import inspect_vectors
+    from splade_lucene.learning import train
     from splade_lucene.lucene.build import IndexOptions
     from splade_lucene.lucene.feedback import Feedback
     from splade_lucene.lucene.frequencies import document_frequencies
@@ -72,6 +73,7 @@ _HOME = {
     "read_run": "runs",
     "read_vectors": "vector_files",
     "reciprocal_rank_fusion": "fusion",
+    "train": "learning",
     "weighted_sum": "fusion",
     "write_qrels": "datasets",
     "write_run": "runs",
@@ -111,6 +113,7 @@ __all__ = [
     "read_run",
     "read_vectors",
     "reciprocal_rank_fusion",
+    "train",
     "weighted_sum",
     "write_qrels",
     "write_run",

@@ -119,6 +119,10 @@ def train_cross_encoder(
         int | None, typer.Option(min=1, help="Keep so many of the encoder's layers, the lower ones.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of chance.")] = 0,
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16"],
+        typer.Option(help="What the network computes in; `auto`: bf16 on GPUs that have it."),
+    ] = "auto",
     cpu: Annotated[bool, typer.Option("--cpu", help="Leave a GPU alone.")] = False,
 ) -> None:
     """Train a cross-encoder on examples, to be a teacher of others."""
@@ -129,7 +133,7 @@ def train_cross_encoder(
 
     given = TrainingExamples.read(examples)
     asked, found = _texts(given, queries, documents)
-    training = CrossEncoderTraining(steps, batch, negatives, learning_rate, max_length, layers, seed)
+    training = CrossEncoderTraining(steps, batch, negatives, learning_rate, max_length, layers, seed, precision)
     with progress("training", steps) as advance:
         losses = train(model, given, asked, found, output, training=training, cpu=cpu, progress=advance)
     tenth = max(1, steps // 10)

@@ -1,22 +1,15 @@
 """The verbs of training: train."""
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from splade_lucene.cli.choices import Json
-from splade_lucene.errors import ConfigError
 
 if TYPE_CHECKING:
-    from splade_lucene.runs import Run
     from splade_lucene.training.run import Outcome
-    from splade_lucene.vectors import TermVectors
 
 
 def train(
@@ -38,17 +31,12 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train a model, validating it by retrieval; stop it and run it again, it goes on."""
-    if find_spec("accelerate") is None:
-        raise ConfigError("training needs the package accelerate: pip install 'splade-lucene[train]'")
-    from splade_lucene.config import load
+    from splade_lucene import learning
     from splade_lucene.terminal import note, out, progress
-    from splade_lucene.training.experiment import TrainingExperiment
-    from splade_lucene.training.run import Surroundings, train
 
-    experiment = load(config, TrainingExperiment, settings or [])
     first = os.environ.get("RANK", "0") == "0"  # of processes that torchrun started together
-    outside = Surroundings(_search, note if first else _silent, progress if first else _hidden, data)
-    outcome = train(experiment, output, outside, overwrite=overwrite)
+    seen: dict[str, Any] = {"say": note, "progress": progress} if first else {}
+    outcome = learning.train(config, output, settings=settings or [], data=data, overwrite=overwrite, **seen)
     if not first:
         return
     if as_json:
@@ -71,25 +59,3 @@ def _show(outcome: "Outcome") -> None:
         cells = (f"{value:.4f}" if "@" in name else f"{value:,.0f}" for name, value in measured.items())
         made.add_row(f"{step:,}", *cells, style="bold" if step == outcome.step else "")
     out.print(made)
-
-
-def _search(documents: "TermVectors", queries: "TermVectors", k: int) -> "Run":
-    """The k best documents of each query, by an index that is made for it."""
-    from splade_lucene.lucene.build import IndexOptions
-    from splade_lucene.lucene.index import ImpactIndex
-    from splade_lucene.lucene.searcher import Searcher
-
-    with (
-        TemporaryDirectory(prefix="splade-lucene-") as folder,
-        ImpactIndex.build(Path(folder) / "index", [documents], IndexOptions(blocks=False)) as index,
-    ):
-        return Searcher(index).search_vectors(queries, k)
-
-
-def _silent(message: str) -> None:
-    """Says nothing: the first process does."""
-
-
-@contextmanager
-def _hidden(description: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    yield lambda count: None

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -41,6 +41,12 @@ class CrossEncoderTraining:
     max_length: int = 256
     layers: int | None = None
     seed: int = 0
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+
+    def in_bf16(self, *, cpu: bool) -> bool:
+        """Whether the network computes in bfloat16."""
+        on_gpu = not cpu and torch.cuda.is_available()
+        return self.precision == "bf16" or (self.precision == "auto" and on_gpu and torch.cuda.is_bf16_supported())
 
 
 def train_cross_encoder(
@@ -99,8 +105,8 @@ def train_cross_encoder(
             warmup_steps=training.steps // 10,
             weight_decay=0.01,
             seed=training.seed,
-            bf16=not cpu and torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
-            use_cpu=cpu,
+            bf16=training.in_bf16(cpu=cpu),
+            use_cpu=cpu or not torch.accelerator.is_available(),
             dataloader_pin_memory=not cpu and torch.cuda.is_available(),
             save_strategy="no",
             logging_strategy="no",

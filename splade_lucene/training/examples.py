@@ -56,18 +56,42 @@ class TrainingExamples(Sequence[Example]):
         self._check(where)
 
     def _check(self, where: str) -> None:
-        for example in self:
-            place = f"{where}: query {example.query_id!r}"
-            if not example.positives:
-                raise FormatError(f"{place} has no positive; nothing can be learned from it")
-            if both := set(example.positives) & set(example.negatives):
-                raise FormatError(f"{place}: document {min(both)!r} is a positive and a negative")
-            for teacher, scores in example.scores.items():
-                count = len(example.positives) + len(example.negatives)
-                if len(scores) != count:
-                    raise FormatError(f"{place}: {teacher} has scored {len(scores)} documents, and there are {count}")
-                if not np.isfinite(scores).all():
-                    raise FormatError(f"{place}: a score of {teacher} is not finite")
+        wrong = self._wrong_rows()
+        if not len(wrong):
+            return
+        example = self[int(wrong[0])]
+        place = f"{where}: query {example.query_id!r}"
+        if not example.positives:
+            raise FormatError(f"{place} has no positive; nothing can be learned from it")
+        if both := set(example.positives) & set(example.negatives):
+            raise FormatError(f"{place}: document {min(both)!r} is a positive and a negative")
+        count = len(example.positives) + len(example.negatives)
+        for teacher, scores in example.scores.items():
+            if len(scores) != count:
+                raise FormatError(f"{place}: {teacher} has scored {len(scores)} documents, and there are {count}")
+            if not np.isfinite(scores).all():
+                raise FormatError(f"{place}: a score of {teacher} is not finite")
+
+    def _wrong_rows(self) -> NDArray[np.int64]:
+        """The numbers of the rows that are no examples, in their order; by column, as there may be millions."""
+        sizes = {name: _lengths(self.table[name]) for name in ("positives", "negatives")}
+        wrong = [np.flatnonzero(sizes["positives"] == 0)]
+        # Rows in which a document is on both sides: the numbers of (row, document) that both sides have.
+        sides = [pc.list_flatten(self.table[name]).combine_chunks() for name in sizes]
+        known = pc.unique(sides[0])
+        pairs = []
+        for side, lengths in zip(sides, sizes.values(), strict=True):
+            ids = pc.fill_null(pc.index_in(side, known), -1).to_numpy(zero_copy_only=False)
+            rows = np.repeat(np.arange(len(lengths)), lengths)
+            pairs.append((rows * len(known) + ids)[ids >= 0])
+        wrong.append(np.intersect1d(*pairs) // max(1, len(known)))
+        for teacher in self.teachers:
+            column = self.table[f"{SCORES}{teacher}"]
+            lengths = _lengths(column)
+            scores = pc.list_flatten(column).to_numpy()
+            wrong.append(np.flatnonzero(lengths != sizes["positives"] + sizes["negatives"]))
+            wrong.append(np.repeat(np.arange(len(lengths)), lengths)[~np.isfinite(scores)])
+        return np.unique(np.concatenate(wrong))
 
     @classmethod
     def of(cls, examples: Iterable[Example]) -> "TrainingExamples":
@@ -156,6 +180,11 @@ class TrainingExamples(Sequence[Example]):
     __hash__ = None  # type: ignore[assignment]
 
 
+def _lengths(lists: pa.ChunkedArray) -> NDArray[np.int64]:
+    """How many each row's list has."""
+    return np.asarray(pc.fill_null(pc.list_value_length(lists), 0), dtype=np.int64)
+
+
 class TextStore:
     """The texts of ids, held in memory as UTF-8; an id that is unknown is an error with its name.
 
@@ -238,12 +267,13 @@ class Draws(Sequence[Draw]):
         if missing := set(self.teachers) - set(self.examples.teachers):
             there = ", ".join(self.examples.teachers) or "none"
             raise ConfigError(f"the examples have no scores of {', '.join(sorted(missing))}; they have {there}")
-        for example in self.examples:
-            if len(example.negatives) < self.negatives:
-                raise ConfigError(
-                    f"query {example.query_id!r} has {len(example.negatives)} negatives, and {self.negatives} are to "
-                    "be drawn: mine more, or draw fewer"
-                )
+        negatives = _lengths(self.examples.table["negatives"])
+        if len(too_few := np.flatnonzero(negatives < self.negatives)):
+            example = self.examples[int(too_few[0])]
+            raise ConfigError(
+                f"query {example.query_id!r} has {len(example.negatives)} negatives, and {self.negatives} are to "
+                "be drawn: mine more, or draw fewer"
+            )
 
     def __len__(self) -> int:
         return self.total

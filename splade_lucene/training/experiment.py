@@ -51,8 +51,10 @@ class StudentSettings(Config):
 
     documents: the masked-LM or SPLADE checkpoint that it begins as, a folder or a hub name. queries: `same` network,
     {model: another one}, the experiment's `idf` looked up, or `binary`, each term of a query weighing 1; learn_table:
-    whether what is looked up is learned, too. layers: how many of the networks' lower layers are kept. pooling and
-    activation: where the checkpoint does not say; max and log1p_relu where neither does.
+    whether what is looked up is learned, too. layers: how many of the networks' lower layers are kept. random: begin
+    with random weights, and take the networks' shape and tokenizer alone from their checkpoints. dropout:
+    whether they learn with the dropout that their checkpoints name. pooling and activation: where the checkpoint does
+    not say; max and log1p_relu where neither does.
     """
 
     documents: str
@@ -63,6 +65,8 @@ class StudentSettings(Config):
     ] = "same"
     learn_table: bool = False
     layers: PositiveInt | None = None
+    random: bool = False
+    dropout: bool = True
     pooling: Literal["max", "sum"] | None = None
     activation: Literal["log1p_relu", "log1p_log1p_relu"] | None = None
     max_length: MaxLength = MaxLength()

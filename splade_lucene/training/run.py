@@ -382,9 +382,11 @@ def _student(experiment: TrainingExperiment, table: IdfEncoder | None, outside: 
         queries,
         max_length=settings.max_length.by_side(),
         layers=settings.layers,
+        random=settings.random,
         pooling=settings.pooling,
         activation=settings.activation,
         learned_table=settings.learn_table,
+        dropout=settings.dropout,
     )
     terms = student.tokenizers["documents"].vocabulary
     if table is not None and table.vocabulary.fingerprint != terms.fingerprint:

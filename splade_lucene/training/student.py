@@ -5,9 +5,10 @@ the student gives; sentence-transformers reads it, too. A folder of one network 
 documents'.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, Self, TypedDict, cast
 
 import numpy as np
 import torch
@@ -74,12 +75,20 @@ class Student(nn.Module):
         queries: encodes queries: the same network, another one, or a `QueryTable`.
         tokenizer: transformers' fast tokenizer of both.
         max_length: tokens of a text, by side.
+        dropout: whether networks learn with the dropout that their checkpoints name.
     """
 
     def __init__(
-        self, documents: SpladeModel, queries: SpladeModel | QueryTable, tokenizer: Any, max_length: dict[Side, int]
+        self,
+        documents: SpladeModel,
+        queries: SpladeModel | QueryTable,
+        tokenizer: Any,
+        max_length: dict[Side, int],
+        *,
+        dropout: bool = True,
     ) -> None:
         super().__init__()
+        self._dropout = dropout
         self.documents = documents
         self.queries = queries
         self.fast_tokenizer = tokenizer
@@ -99,10 +108,15 @@ class Student(nn.Module):
         """Whether queries are looked up in a table."""
         return isinstance(self.queries, QueryTable)
 
+    def train(self, mode: bool = True) -> Self:
+        """Dropout is all that differs between a network that learns and one that does not."""
+        return super().train(mode and self._dropout)
+
     def forward(self, queries: Texts, documents: Texts) -> tuple[Tensor, Tensor]:
         """B queries and B·M documents → (B, V) and (B, M, V) float32 weights >= 0."""
-        candidates = self.documents(**documents)
-        return self.queries(**queries), candidates.unflatten(0, (len(queries["input_ids"]), -1))
+        with plain_attention(self.documents), plain_attention(self.queries):
+            candidates = self.documents(**documents)
+            return self.queries(**queries), candidates.unflatten(0, (len(queries["input_ids"]), -1))
 
     def encoder(self, side: Side) -> "StudentEncoder":
         """What encodes texts with the networks as they are now."""
@@ -171,6 +185,21 @@ class Student(nn.Module):
         raise EncoderError(f"{folder} is of another kind of student: its {side} are encoded in another way")
 
 
+@contextmanager
+def plain_attention(network: nn.Module) -> Iterator[None]:
+    """On a CPU, attention as three products: the gradient of torch's fused one takes several times as long there."""
+    if isinstance(network, QueryTable) or torch.accelerator.is_available():
+        yield
+        return
+    body: Any = network.body
+    usual = body.config._attn_implementation
+    body.set_attn_implementation("eager")
+    try:
+        yield
+    finally:
+        body.set_attn_implementation(usual)
+
+
 class StudentEncoder(NetworkEncoder):
     """A student's networks as an encoder of texts, for validation and mining while it learns."""
 
@@ -208,9 +237,11 @@ def load_student(
     *,
     max_length: dict[Side, int],
     layers: int | None = None,
+    random: bool = False,
     pooling: Pooling | None = None,
     activation: Activation | None = None,
     learned_table: bool = False,
+    dropout: bool = True,
 ) -> Student:
     """A student that begins as given models.
 
@@ -219,14 +250,17 @@ def load_student(
         queries: None for the same network; another model; or the encoder of an inference-free model's queries.
         max_length: tokens of a text, by side.
         layers: of the network's layers only so many are kept, the lower ones.
+        random: whether the networks begin with random weights, by torch's generator, and only their shape is the
+            checkpoint's.
         pooling: where the checkpoint does not say; max by default.
         activation: the same; log1p_relu by default.
         learned_table: whether an inference-free student's query weights are learned, too.
+        dropout: as in `Student`.
 
     Raises:
         ModelNotFoundError, EncoderError: as `load_encoder`; or the two sides have other vocabularies.
     """
-    network, tokenizer = _load_network(documents, layers, pooling, activation)
+    network, tokenizer = _load_network(documents, layers, random, pooling, activation)
     of_queries: SpladeModel | QueryTable = network
     if isinstance(queries, IdfEncoder):
         size = network.decoder.out_features
@@ -235,14 +269,14 @@ def load_student(
         special = [*range(len(queries.table), size)]
         of_queries = QueryTable(table, [*tokenizer.all_special_ids, *special], learned=learned_table)
     elif queries is not None:
-        of_queries, other = _load_network(queries, layers, pooling, activation)
+        of_queries, other = _load_network(queries, layers, random, pooling, activation)
         if other.get_vocab() != tokenizer.get_vocab():
             raise EncoderError(f"{documents} and {queries} have different vocabularies; their terms cannot meet")
-    return Student(network, of_queries, tokenizer, max_length)
+    return Student(network, of_queries, tokenizer, max_length, dropout=dropout)
 
 
 def _load_network(
-    model: str | Path, layers: int | None, pooling: Pooling | None, activation: Activation | None
+    model: str | Path, layers: int | None, random: bool, pooling: Pooling | None, activation: Activation | None
 ) -> tuple[SpladeModel, Any]:
     folder, _ = find_model(model)
     layout = read_layout(folder, "documents")
@@ -251,6 +285,8 @@ def _load_network(
     masked_lm, _ = load_masked_lm(layout.folder)
     if layers is not None:
         _keep_layers(masked_lm, layers)
+    if random:
+        masked_lm = cast(Any, type(masked_lm))(masked_lm.config)
     tokenizer = load_fast_tokenizer(layout.folder)
     pooled: Pooling = agreed("pooling", layout.pooling, pooling, folder) or "max"
     activated: Activation = agreed("activation", layout.activation, activation, folder) or "log1p_relu"

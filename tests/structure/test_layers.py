@@ -20,6 +20,7 @@ FLOORS = (
     {"encoding", "lucene", "evaluation"},
     {"config"},
     {"beir", "demo", "doctor", "integrations", "training"},
+    {"learning"},
     {"terminal"},
     {"cli", "__main__"},
 )
