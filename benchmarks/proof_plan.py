@@ -68,8 +68,8 @@ class Plan(Config):
     elsewhere: tuple[str, ...] = ()
     steps: tuple[
         Annotated[
-            Annotated[Make, Tag("make")] | Annotated[Train, Tag("train")],
-            Discriminator(lambda given: "make" if "make" in given or isinstance(given, Make) else "train"),
+            Annotated[Make, Tag("a command")] | Annotated[Train, Tag("a run")],
+            Discriminator(lambda given: "a command" if isinstance(given, Make) or "make" in given else "a run"),
         ],
         ...,
     ]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from splade_lucene.encoding import export as module
 from splade_lucene.encoding.encoder import TextEncoder, load_encoder
@@ -13,6 +14,7 @@ from splade_lucene.encoding.export import export
 from splade_lucene.encoding.inspection import inspect_collection, inspect_text
 from splade_lucene.encoding.options import EncoderOptions
 from splade_lucene.encoding.table_encoder import IdfEncoder
+from splade_lucene.encoding.torch_encoder import TorchEncoder
 from splade_lucene.errors import EncoderError
 from splade_lucene.inspection import InspectedText, Spread, inspect_vectors
 from splade_lucene.quantization import Quantizer
@@ -83,6 +85,12 @@ def test_the_scale_decides_what_is_rounded_away() -> None:
 
 
 # One text
+
+
+def two_inputs() -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids and mask of a text."""
+    ids = torch.arange(5, 21)[None]
+    return ids, torch.ones_like(ids)
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +175,17 @@ def test_a_sum_has_several_sources_and_a_maximum_one(tiny_model: Path) -> None:
 
 def test_the_double_logarithm_is_the_models_own(tiny_model: Path) -> None:
     checked(load_encoder(tiny_model, options=replace(CPU, activation="log1p_log1p_relu", special_terms="keep")))
+
+
+@pytest.mark.parametrize("pooling", ["max", "sum"])
+def test_a_network_in_bf16_shows_its_tokens_within_the_steps_of_its_logits(tiny_model: Path, pooling: str) -> None:
+    """Logits near 10, and a bias that leaves a tenth of them: where the bias is added decides what is rounded."""
+    encoder = load_encoder(tiny_model, options=replace(CPU, pooling=pooling, precision="bf16"))  # type: ignore[arg-type]
+    assert isinstance(encoder, TorchEncoder)
+    with torch.no_grad():
+        encoder.model.decoder.weight *= 10 / encoder.model(*two_inputs()).expm1().max()
+        encoder.model.decoder.bias -= 6
+    checked(encoder)
 
 
 def test_weights_of_a_table_are_given_by_the_token_itself() -> None:

@@ -356,6 +356,12 @@ def test_a_cross_encoder_learns_to_rank_positives_first(tiny_model: Path, tmp_pa
         trained(encoder, tmp_path / "one")
 
 
+def test_a_cross_encoder_computes_in_what_is_asked_for() -> None:
+    assert CrossEncoderTraining(precision="bf16").in_bf16(cpu=True)
+    assert not CrossEncoderTraining(precision="fp32").in_bf16(cpu=False)
+    assert not CrossEncoderTraining().in_bf16(cpu=True)
+
+
 def test_a_cross_encoder_wants_negatives(encoder: Path, tmp_path: Path) -> None:
     few = TrainingExamples.of(Example(each.query_id, each.positives, ()) for each in EXAMPLES)
     with pytest.raises(ConfigError, match="0 negatives, and 2 are to be drawn"):

@@ -11,7 +11,7 @@ from splade_lucene.encoding.encoder import load_encoder
 from splade_lucene.encoding.table_encoder import IdfEncoder
 from splade_lucene.encoding.tokenizer import Tokenizer
 from splade_lucene.errors import EncoderError
-from splade_lucene.training.student import QueryTable, Student, load_student
+from splade_lucene.training.student import QueryTable, Student, Texts, load_student
 from tests.checkpoints import FAMILIES, make_bert, make_roberta
 from tests.helpers import WORDS, tiny_backend
 
@@ -95,6 +95,32 @@ def test_gradients_reach_every_parameter(tiny_model: Path) -> None:
     assert documents.shape[:2] == (2, 2)
     (queries.unsqueeze(1) * documents).sum().backward()
     assert all(parameter.grad is not None for parameter in student.parameters() if parameter.requires_grad)
+
+
+def test_random_weights_follow_from_torchs_seed_and_keep_the_shape(tiny_model: Path) -> None:
+    def made(seed: int, *, random: bool = True) -> list[float]:
+        torch.manual_seed(seed)
+        student = load_student(tiny_model, max_length=LENGTHS, layers=1, random=random)
+        assert student.documents.body.config.num_hidden_layers == 1
+        return student.encoder("documents").encode(TEXTS).weights.tolist()
+
+    assert made(1) == made(1)
+    assert made(1) != made(2)
+    assert made(1) != made(1, random=False)
+
+
+def test_without_dropout_a_student_learns_from_what_it_gives(tiny_model: Path) -> None:
+    ids = torch.arange(5, 13).repeat(4, 1)
+    texts: Texts = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+
+    def differ(*, dropout: bool) -> bool:
+        student = load_student(tiny_model, max_length=LENGTHS, dropout=dropout).train()
+        (queries, _), (again, _) = (student(texts, texts) for _ in range(2))
+        assert queries.requires_grad
+        return not torch.equal(queries, again)
+
+    assert differ(dropout=True)
+    assert not differ(dropout=False)
 
 
 def test_a_query_that_is_looked_up() -> None:
