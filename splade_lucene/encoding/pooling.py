@@ -99,29 +99,32 @@ def _maximum(hidden: Tensor, decoder: Tensor) -> Tensor:
 
 
 class _LearningMaximum(torch.autograd.Function):
-    """`_maximum` with a gradient of its own: logits are computed again where it is not 0, and nowhere else.
+    """`_maximum` with a gradient that holds one position for each (text, term), where autograd would hold L logits.
 
     A term's gradient goes to the first of its highest positions, and most terms have none: what comes after is a ReLU.
-    Nothing is held for it but what went in, where autograd would hold (B, L, V) logits.
     """
 
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, decoder: Tensor) -> Tensor:
-        ctx.save_for_backward(hidden, decoder)
-        return _maximum(hidden, decoder)
+        tiles = [torch.matmul(hidden, tile.t()).max(dim=1) for tile in decoder.split(TILE_WIDTH)]
+        positions = torch.cat([tile.indices.to(torch.int32) for tile in tiles], dim=1)  # (B, V)
+        ctx.save_for_backward(hidden, decoder, positions)
+        return torch.cat([tile.values for tile in tiles], dim=1)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
-        hidden, decoder = ctx.saved_tensors
+        hidden, decoder, positions = ctx.saved_tensors
         # Added up in float32, whatever mixed precision has made of one of the two.
         of_hidden, of_decoder = (torch.zeros_like(each, dtype=torch.float32) for each in (hidden, decoder))
-        for text, gradient in enumerate(gradients[0]):
-            for terms in gradient.nonzero().squeeze(1).split(TILE_WIDTH):
-                rows = decoder[terms].to(hidden.dtype)  # (n, H)
-                places = torch.matmul(hidden[text], rows.t()).argmax(dim=0)  # (n,) of L
-                weights = gradient[terms].float().unsqueeze(1)  # (n, 1)
-                of_hidden[text].index_add_(0, places, weights * decoder[terms])
-                of_decoder.index_add_(0, terms, weights * hidden[text][places])
+        starts = range(0, len(decoder), TILE_WIDTH)
+        tiles = zip(starts, gradients[0].split(TILE_WIDTH, dim=1), positions.split(TILE_WIDTH, dim=1), strict=True)
+        for start, gradient, at in tiles:
+            texts, terms = gradient.nonzero(as_tuple=True)
+            places = texts * hidden.shape[1] + at[texts, terms]
+            weights = gradient[texts, terms].float().unsqueeze(1)  # (n, 1)
+            terms = terms + start
+            of_hidden.flatten(0, 1).index_add_(0, places, weights * decoder[terms])
+            of_decoder.index_add_(0, terms, weights * hidden.flatten(0, 1)[places])
         return of_hidden.to(hidden.dtype), of_decoder.to(decoder.dtype)
 
 
