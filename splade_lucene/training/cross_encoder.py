@@ -21,6 +21,7 @@ from transformers import (
 from splade_lucene.encoding.encoder import find_model
 from splade_lucene.encoding.torch_encoder import load_fast_tokenizer
 from splade_lucene.errors import ConfigError, TrainingError
+from splade_lucene.training.attention import plain_attention
 from splade_lucene.training.examples import Draw, Draws, TextStore, TrainingExamples
 from splade_lucene.training.teaching_networks import load_network
 
@@ -118,7 +119,8 @@ def train_cross_encoder(
         callbacks=[_Steps(progress)],
     )
     learner.remove_callback(PrinterCallback)  # stdout is for results
-    learner.train()
+    with plain_attention(network):
+        learner.train()
     shutil.rmtree(part, ignore_errors=True)  # what a killed run left
     network.save_pretrained(part)
     tokenizer.save_pretrained(part)

@@ -5,8 +5,8 @@ the student gives; sentence-transformers reads it, too. A folder of one network 
 documents'.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self, TypedDict, cast
 
@@ -30,6 +30,7 @@ from splade_lucene.encoding.table_encoder import IdfEncoder
 from splade_lucene.encoding.tokenizer import Tokenizer
 from splade_lucene.encoding.torch_encoder import CPU_BATCH_TOKENS, load_fast_tokenizer
 from splade_lucene.errors import EncoderError
+from splade_lucene.training.attention import plain_attention
 from splade_lucene.vectors import EncoderIdentity
 
 
@@ -114,7 +115,10 @@ class Student(nn.Module):
 
     def forward(self, queries: Texts, documents: Texts) -> tuple[Tensor, Tensor]:
         """B queries and B·M documents → (B, V) and (B, M, V) float32 weights >= 0."""
-        with plain_attention(self.documents), plain_attention(self.queries):
+        with ExitStack() as stack:
+            for each in {self.documents, self.queries}:
+                if isinstance(each, SpladeModel):
+                    stack.enter_context(plain_attention(each.body))
             candidates = self.documents(**documents)
             return self.queries(**queries), candidates.unflatten(0, (len(queries["input_ids"]), -1))
 
@@ -183,21 +187,6 @@ class Student(nn.Module):
                 network.weights.copy_(load_file(layout.folder / "model.safetensors")["weight"])
             return
         raise EncoderError(f"{folder} is of another kind of student: its {side} are encoded in another way")
-
-
-@contextmanager
-def plain_attention(network: nn.Module) -> Iterator[None]:
-    """On a CPU, attention as three products: the gradient of torch's fused one takes several times as long there."""
-    if isinstance(network, QueryTable) or torch.accelerator.is_available():
-        yield
-        return
-    body: Any = network.body
-    usual = body.config._attn_implementation
-    body.set_attn_implementation("eager")
-    try:
-        yield
-    finally:
-        body.set_attn_implementation(usual)
 
 
 class StudentEncoder(NetworkEncoder):

@@ -11,6 +11,7 @@ from splade_lucene.encoding.encoder import load_encoder
 from splade_lucene.encoding.table_encoder import IdfEncoder
 from splade_lucene.encoding.tokenizer import Tokenizer
 from splade_lucene.errors import EncoderError
+from splade_lucene.training.attention import plain_attention
 from splade_lucene.training.student import QueryTable, Student, Texts, load_student
 from tests.checkpoints import FAMILIES, make_bert, make_roberta
 from tests.helpers import WORDS, tiny_backend
@@ -121,6 +122,15 @@ def test_without_dropout_a_student_learns_from_what_it_gives(tiny_model: Path) -
 
     assert differ(dropout=True)
     assert not differ(dropout=False)
+
+
+def test_attention_is_plain_while_a_student_learns_and_as_it_was_afterwards(tiny_model: Path) -> None:
+    body = load_student(tiny_model, max_length=LENGTHS).documents.body
+    usual = body.config._attn_implementation
+    with pytest.raises(ZeroDivisionError), plain_attention(body):
+        assert body.config._attn_implementation == ("eager" if not torch.accelerator.is_available() else usual)
+        raise ZeroDivisionError
+    assert body.config._attn_implementation == usual != "eager"
 
 
 def test_a_query_that_is_looked_up() -> None:
