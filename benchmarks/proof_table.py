@@ -160,10 +160,10 @@ def _verdict(claim: Claim, found: Comparison | None, p: float, how: str) -> str:
     pair = f"{claim.says} ({claim.better}, {others})"
     if found is None:
         return f"not to be said: {pair}: {how}"
-    held = "held" if found.difference > 0 else "did not hold"
-    sure = held if p < SIGNIFICANT else f"{held}, by no more than chance"
+    told = "held" if found.difference > 0 else "the opposite held"
+    verdict = told if p < SIGNIFICANT else "not told apart"
     return (
-        f"{sure}: {pair}{how}: {found.mean:.4f} and {found.baseline_mean:.4f}, {found.difference:+.4f} "
+        f"{verdict}: {pair}{how}: {found.mean:.4f} and {found.baseline_mean:.4f}, {found.difference:+.4f} "
         f"[{found.low:+.4f}, {found.high:+.4f}], p {p:.4f}, {found.better_queries} queries better and "
         f"{found.worse_queries} worse"
     )

@@ -155,8 +155,8 @@ def test_whether_a_claim_held() -> None:
     ]
     better, worse, equal, curve, outside = verdicts(claims, runs, ["here"])
     assert better.startswith("held: good is better (good, bad): 0.9000 and 0.1000, +0.8000 [")
-    assert worse.startswith("did not hold: bad is better")
-    assert equal.startswith("did not hold, by no more than chance: equal is better")
+    assert worse.startswith("the opposite held: bad is better")
+    assert equal.startswith("not told apart: equal is better")
     assert "good beats a curve (good, bad … worse) at 100 postings: 0.9000 and 0.0500" in curve
     assert outside.startswith("not to be said: bad beats a curve")
     assert "50 postings are outside of the curve's 100 to 200" in outside
