@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.proof import StepError, Workshop
-from benchmarks.proof_data import write_collection
-from benchmarks.proof_plan import Claim, Make, Plan, Train, read_plan
-from benchmarks.proof_table import MEASURE, Measured, at_equal_postings, report, verdicts
+from benchmarks.proof.data import write_collection
+from benchmarks.proof.plan import Claim, Make, Plan, Train, read_plan
+from benchmarks.proof.table import MEASURE, Measured, at_equal_postings, report, verdicts
+from benchmarks.proof.workshop import StepError, Workshop
 from splade_lucene.config import load
 from splade_lucene.datasets import Doc, Qrel, Query, read_documents, read_qrels, read_queries
 from splade_lucene.errors import ConfigError
@@ -32,7 +32,7 @@ steps:
   - {make: something, by: "python -c pass"}
   - {train: plain, seeds: [0, 1], elsewhere: true}
   - {train: longer, settings: {optimization.steps: 200}}
-claims: [{says: longer is better, better: longer, than: [plain]}]
+claims: [{says: longer is better, better: [longer], than: [plain]}]
 curves: {all: [plain, longer]}
 """
 
@@ -75,6 +75,7 @@ def test_some_runs_alone(tmp_path: Path) -> None:
     ("before", "after", "message"),
     [
         ("than: [plain]", "than: [planes]", "there is no run planes"),
+        ("[longer], than: [plain]", "[longer, plain], than: [plain, longer]", "two curves have no postings"),
         ("all: [plain, longer]", "all: [plain, other]", "there is no run other"),
         ("train: longer", "train: plain", "two runs are called plain"),
         ("optimization.steps: 200", "optimization.step: 200", "did you mean 'steps'"),
@@ -147,17 +148,19 @@ def test_whether_a_claim_held() -> None:
     good, bad = [0.9] * 30, [0.1] * 30
     runs = {"good": run(100, good, good), "bad": run(50, bad), "worse": run(200, [0.0] * 30), "other": run(100, good)}
     claims = [
-        Claim(says="good is better", better="good", than=("bad",)),
-        Claim(says="bad is better", better="bad", than=("good",)),
-        Claim(says="equal is better", better="other", than=("good",)),
-        Claim(says="good beats a curve", better="good", than=("bad", "worse")),
-        Claim(says="bad beats a curve", better="bad", than=("good", "worse")),
+        Claim(says="good is better", better=("good",), than=("bad",)),
+        Claim(says="bad is better", better=("bad",), than=("good",)),
+        Claim(says="equal is better", better=("other",), than=("good",)),
+        Claim(says="good beats a curve", better=("good",), than=("bad", "worse")),
+        Claim(says="a curve beats good", better=("worse", "bad"), than=("good",)),
+        Claim(says="bad beats a curve", better=("bad",), than=("good", "worse")),
     ]
-    better, worse, equal, curve, outside = verdicts(claims, runs, ["here"])
+    better, worse, equal, curve, turned, outside = verdicts(claims, runs, ["here"])
     assert better.startswith("held: good is better (good, bad): 0.9000 and 0.1000, +0.8000 [")
     assert worse.startswith("the opposite held: bad is better")
     assert equal.startswith("not told apart: equal is better")
     assert "good beats a curve (good, bad … worse) at 100 postings: 0.9000 and 0.0500" in curve
+    assert "a curve beats good (worse … bad, good) at 100 postings: 0.0500 and 0.9000" in turned
     assert outside.startswith("not to be said: bad beats a curve")
     assert "50 postings are outside of the curve's 100 to 200" in outside
     assert verdicts(claims, runs, ["there"]) == []

@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from benchmarks.proof_plan import Plan
-from benchmarks.proof_table import MEASURE, Measured, measured, names
+from benchmarks.proof.plan import Plan
+from benchmarks.proof.table import MEASURE, Measured, measured, names
 from benchmarks.tradeoff_plot import GREY, STYLES
 
 

@@ -8,7 +8,7 @@ from statistics import fmean, stdev
 
 import numpy as np
 
-from benchmarks.proof_plan import Claim, Plan
+from benchmarks.proof.plan import Claim, Plan
 from benchmarks.report import Figure, Report, Row
 from splade_lucene.evaluation.results import Result
 from splade_lucene.evaluation.significance import Comparison, compare, holm
@@ -126,22 +126,28 @@ def _row(name: str, found: Measured, here: Sequence[str], elsewhere: Sequence[st
 def verdicts(claims: Sequence[Claim], runs: Mapping[str, Measured], collections: Sequence[str]) -> list[str]:
     """For each claim whether it held: over the queries of these collections, p adjusted over the claims (Holm)."""
     there = {name for name, run in runs.items() if collections and run.by_seed(collections)}
-    tried = [(claim, *_tried(claim, runs, collections)) for claim in claims if {claim.better, *claim.than} <= there]
+    tried = [(claim, *_tried(claim, runs, collections)) for claim in claims if {*claim.better, *claim.than} <= there]
     adjusted = iter(holm([found.randomization_p for _, found, _ in tried if found]))
     return [_verdict(claim, found, next(adjusted) if found else 1.0, how) for claim, found, how in tried]
 
 
 def _tried(claim: Claim, runs: Mapping[str, Measured], collections: Sequence[str]) -> tuple[Comparison | None, str]:
     """The comparison and at how many postings; or none, and why."""
-    better, others = runs[claim.better], [runs[name] for name in claim.than]
-    values, how = others[0].per_query(collections), ""
-    if len(others) > 1:
-        postings = better.cost("expected_postings", collections)
-        reached = sorted(each.cost("expected_postings", collections) for each in others)
+    sides = [[runs[name] for name in names] for names in (claim.better, claim.than)]
+    curve, single = sorted(sides, key=len, reverse=True)
+    if len(curve) == 1:
+        postings, how = None, ""
+    else:
+        postings = single[0].cost("expected_postings", collections)
+        reached = sorted(each.cost("expected_postings", collections) for each in curve)
         if not reached[0] <= postings <= reached[-1]:
             return None, f"{postings:,.0f} postings are outside of the curve's {reached[0]:,.0f} to {reached[-1]:,.0f}"
-        values, how = at_equal_postings(others, postings, collections), f" at {postings:,.0f} postings"
-    [found] = compare({MEASURE: better.per_query(collections)}, {MEASURE: values})
+        how = f" at {postings:,.0f} postings"
+    better, than = (
+        side[0].per_query(collections) if len(side) == 1 else at_equal_postings(side, postings or 0, collections)
+        for side in sides
+    )
+    [found] = compare({MEASURE: better}, {MEASURE: than})
     return found, how
 
 
@@ -156,8 +162,8 @@ def at_equal_postings(curve: Sequence[Measured], postings: float, collections: S
 
 
 def _verdict(claim: Claim, found: Comparison | None, p: float, how: str) -> str:
-    others = claim.than[0] if len(claim.than) == 1 else f"{claim.than[0]} … {claim.than[-1]}"
-    pair = f"{claim.says} ({claim.better}, {others})"
+    better, than = (" … ".join(dict.fromkeys((side[0], side[-1]))) for side in (claim.better, claim.than))
+    pair = f"{claim.says} ({better}, {than})"
     if found is None:
         return f"not to be said: {pair}: {how}"
     told = "held" if found.difference > 0 else "the opposite held"

@@ -1,6 +1,6 @@
 """The collection that the proofs in `conf/training/proof/` learn from: SciFact, NFCorpus and pairs of title and text.
 
-    python -m benchmarks.proof_data --pairs FILE.jsonl[.gz] --output DIR
+    python -m benchmarks.proof.data --pairs FILE.jsonl[.gz] --output DIR
 
 Writes DIR in BEIR layout: the documents, training queries and judgments of beir/scifact/train and beir/nfcorpus/train,
 which ir_datasets brings, and of FILE (`_id`, `title`, `text`) documents that have both, with their titles as queries.
@@ -23,7 +23,7 @@ LEAST_WORDS = 4  # of a title that asks for something
 
 def main() -> None:
     """Read the command line and write the collection."""
-    parser = ArgumentParser("benchmarks.proof_data", description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    parser = ArgumentParser("benchmarks.proof.data", description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", required=True, help="documents with titles: JSONL, gzipped or not")
     parser.add_argument("--output", type=Path, required=True, help="the folder")
     given = parser.parse_args()

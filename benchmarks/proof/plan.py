@@ -45,15 +45,21 @@ class Train(Config):
 
 
 class Claim(Config):
-    """What a paper says, tried: the run `better` has a higher nDCG@10 than the run or the runs `than`.
+    """What a paper says, tried: the run `better` has a higher nDCG@10 than the run `than`.
 
-    Several runs that differ in λ are a curve: what it gives at the expected postings of `better` is compared, between
-    the two nearest of its points, by the logarithm of the postings.
+    On one side several runs that differ in λ may stand, a curve: what it gives at the expected postings of the other
+    side is compared, between the two nearest of its points, by the logarithm of the postings.
     """
 
     says: str
-    better: str
+    better: tuple[str, ...] = Field(min_length=1)
     than: tuple[str, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _one_curve_at_most(self) -> Self:
+        if len(self.better) > 1 and len(self.than) > 1:
+            raise ValueError("two curves have no postings to be compared at: name one run on one side")
+        return self
 
 
 class Plan(Config):
@@ -81,7 +87,7 @@ class Plan(Config):
         runs = [step.train for step in self.steps if isinstance(step, Train)]
         if twice := next((run for run in runs if runs.count(run) > 1), None):
             raise ValueError(f"two runs are called {twice}")
-        named = [run for claim in self.claims for run in (claim.better, *claim.than)]
+        named = [run for claim in self.claims for run in (*claim.better, *claim.than)]
         named += [run for curve in self.curves.values() for run in curve]
         if unknown := sorted(set(named) - set(runs)):
             raise ValueError(f"there is no run {unknown[0]}")

