@@ -6,7 +6,7 @@ from statistics import fmean, stdev
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from benchmarks.proof.plan import Plan
 from benchmarks.proof.table import MEASURE, Measured, measured, names
@@ -32,7 +32,9 @@ def draw(plan: Plan, folder: Path, file: Path) -> None:
             axes.plot(right, above, marker=".", color=GREY, linestyle="none")
             axes.annotate(name, (right, above), (4, 3), textcoords="offset points", fontsize=7, color="#555555")
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("postings that a query costs", color="#444444")
     axes.set_ylabel(f"{MEASURE}, mean of {', '.join(collections)}", color="#444444")
     axes.grid(color="#e6e6e6", linewidth=0.6)
