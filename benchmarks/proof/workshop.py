@@ -79,23 +79,24 @@ class Workshop:
         self._do(output, shlex.split(step.by.format(**names)), threads=os.cpu_count() or 1)
 
     def _train(self, step: Train, seed: int, plan: Plan) -> None:
-        run = step.run(seed)
+        run, config = step.run(seed), self._shared.read_text(encoding="utf-8")
         output = self._folder / "runs" / run
         settings = [word for setting in step.overrides(seed) for word in ("--set", setting)]
         train = ["train", "--config", str(self._shared), "--data", str(self._folder), "--output", str(output)]
-        self._do(output, [*train, *settings], threads=self._threads)
+        self._do(output, [*train, *settings], threads=self._threads, config=config)
         beir = ["beir", "--model", f"{run}={output / 'model'}", "--datasets", ",".join(plan.tested_on(step, seed))]
         tested = self._folder / "beir" / run
         beir += ["--output", str(tested), "--measures", MEASURES, "--k", "100", "--keep", "runs"]
         beir += ["--precision", plan.training.optimization.precision, "--threads", str(self._threads)]
         beir += ["--data", str(self._data)] if self._data else []
-        self._do(tested, beir, threads=self._threads)
+        self._do(tested, beir, threads=self._threads, config=config)
 
-    def _do(self, output: Path, words: list[str], *, threads: int) -> None:
-        """Run a command of this package, or of Python's where it begins so, unless its record is there."""
+    def _do(self, output: Path, words: list[str], *, threads: int, config: str = "") -> None:
+        """Run a command of this package, or of Python's where it begins so, unless it is recorded with this config."""
         record = output.with_name(f"{output.name}.done")
         command = shlex.join(words)
-        if record.is_file() and record.read_text(encoding="utf-8") == command:
+        wanted = f"{command}\n{config}"
+        if record.is_file() and record.read_text(encoding="utf-8") == wanted:
             return
         if words[0] not in GOES_ON:
             shutil.rmtree(output, ignore_errors=True) if output.is_dir() else output.unlink(missing_ok=True)
@@ -114,4 +115,4 @@ class Workshop:
             lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-5:]
             raise StepError("\n".join([f"failed: {command}", *lines, f"all that it said: {log}"]))
         with writing_text(record) as file:
-            file.write(command)
+            file.write(wanted)

@@ -33,9 +33,8 @@ if TYPE_CHECKING:
     from splade_lucene.encoding.torch_encoder import TorchEncoder
 
 BATCH_SIZE = 1_024  # texts that are encoded at a time
-TOLERANCE = 0.01  # by which rows that are pooled again may miss a weight; bf16 and fp16 round products anew
-# Logits of up to 16 have steps of 1/16 in bfloat16, of 1/128 in float16; products of other shapes round otherwise.
-COARSE = {"bf16": 0.07, "fp16": 0.01}
+TOLERANCE = 0.01  # by which rows that are pooled again may miss a weight; products of other shapes round otherwise
+TOLERANCE_BF16 = 0.07  # whose steps are 1/16 in logits up to 16
 
 
 def inspect_text(
@@ -65,7 +64,7 @@ def inspect_text(
     by_position = _by_position(encoder, np.array(tokens.ids, dtype=np.int64), vectors.terms)
     summed = encoder.identity.pooling == "sum"
     pooled = by_position.sum(axis=0) if summed else by_position.max(axis=0, initial=0.0)
-    allowed = COARSE.get(encoder.identity.precision, TOLERANCE)
+    allowed = TOLERANCE_BF16 if encoder.identity.precision == "bf16" else TOLERANCE
     if not np.allclose(pooled, vectors.weights, rtol=allowed, atol=allowed):
         raise EncoderError(
             f"{encoder.identity} does not show which token gave a term: what its positions give, pooled, is not its "

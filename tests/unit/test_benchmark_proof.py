@@ -2,6 +2,7 @@
 
 import json
 import math
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -108,6 +109,29 @@ def test_a_step_that_fails_says_why_and_is_done_again(tmp_path: Path) -> None:
     with pytest.raises(StepError, match=r"(?s)failed: python -c .*no luck.*all that it said: .*something\.log"):
         carried_out(tmp_path, "python -c \"raise SystemExit('no luck')\"")
     assert not (tmp_path / "made" / "something.done").exists()
+
+
+def test_each_seed_is_trained_and_tested_once_until_what_runs_share_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        done.append(" ".join(command[3:4] + [word for word in command if word.startswith("here")]))
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(subprocess, "run", run)
+
+    def carried_out(text: str) -> list[str]:
+        done.clear()
+        plan, shared = read_plan(written(tmp_path, text), tmp_path / "made")
+        Workshop(tmp_path / "made", shared, None, None).carry_out(plan)
+        return [each for each in done if each]
+
+    both = ["train", "beir here,folder/there", "train", "beir here", "train", "beir here"]
+    assert carried_out(SMALL) == both
+    assert carried_out(SMALL) == []
+    assert carried_out(SMALL.replace("batch: 8", "batch: 9")) == both
 
 
 def test_pairs_are_asked_for_where_they_are_needed(tmp_path: Path) -> None:

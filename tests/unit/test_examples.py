@@ -55,6 +55,32 @@ def test_what_cannot_be_learned_from(example: Example, complaint: str) -> None:
         TrainingExamples.of([example])
 
 
+IDS = st.lists(st.sampled_from("abcd"), max_size=3)
+SCORED = st.lists(st.sampled_from([0.5, -2.0, float("nan"), float("inf")]), max_size=6)
+
+
+@given(st.lists(st.tuples(IDS, IDS, SCORED | st.none()), max_size=5))
+def test_the_first_row_that_is_no_example_is_found_as_a_loop_over_rows_finds_it(
+    given_rows: list[tuple[list[str], list[str], list[float] | None]],
+) -> None:
+    # None: one good score for each document, which chance alone seldom makes.
+    rows = [(pos, neg, [1.0] * len(pos + neg) if scores is None else scores) for pos, neg, scores in given_rows]
+    made = [
+        Example(str(number), tuple(pos), tuple(neg), {"t": np.array(scores, dtype=np.float32)})
+        for number, (pos, neg, scores) in enumerate(rows)
+    ]
+    wrong = [
+        number
+        for number, (pos, neg, scores) in enumerate(rows)
+        if not pos or set(pos) & set(neg) or len(scores) != len(pos + neg) or not np.isfinite(scores).all()
+    ]
+    if wrong:
+        with pytest.raises(FormatError, match=f"query '{wrong[0]}'"):
+            TrainingExamples.of(made)
+    else:
+        assert len(TrainingExamples.of(made)) == len(rows)
+
+
 def test_teachers_that_scored_some_only() -> None:
     with pytest.raises(FormatError, match=r"'q2' lacks scores\.dense, which other examples have"):
         TrainingExamples.of([Example("q1", ("a",), ("b", "c"), SCORES), Example("q2", ("a",), ("b", "c"))])

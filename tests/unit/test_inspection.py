@@ -13,6 +13,7 @@ from splade_lucene.encoding.encoder import TextEncoder, load_encoder
 from splade_lucene.encoding.export import export
 from splade_lucene.encoding.inspection import inspect_collection, inspect_text
 from splade_lucene.encoding.options import EncoderOptions
+from splade_lucene.encoding.pooling import Pooling
 from splade_lucene.encoding.table_encoder import IdfEncoder
 from splade_lucene.encoding.torch_encoder import TorchEncoder
 from splade_lucene.errors import EncoderError
@@ -85,12 +86,6 @@ def test_the_scale_decides_what_is_rounded_away() -> None:
 
 
 # One text
-
-
-def two_inputs() -> tuple[torch.Tensor, torch.Tensor]:
-    """Ids and mask of a text."""
-    ids = torch.arange(5, 21)[None]
-    return ids, torch.ones_like(ids)
 
 
 @pytest.fixture(scope="module")
@@ -178,12 +173,13 @@ def test_the_double_logarithm_is_the_models_own(tiny_model: Path) -> None:
 
 
 @pytest.mark.parametrize("pooling", ["max", "sum"])
-def test_a_network_in_bf16_shows_its_tokens_within_the_steps_of_its_logits(tiny_model: Path, pooling: str) -> None:
+def test_a_network_in_bf16_shows_its_tokens_within_the_steps_of_its_logits(tiny_model: Path, pooling: Pooling) -> None:
     """Logits near 10, and a bias that leaves a tenth of them: where the bias is added decides what is rounded."""
-    encoder = load_encoder(tiny_model, options=replace(CPU, pooling=pooling, precision="bf16"))  # type: ignore[arg-type]
+    encoder = load_encoder(tiny_model, options=replace(CPU, pooling=pooling, precision="bf16"))
     assert isinstance(encoder, TorchEncoder)
+    ids = torch.arange(5, 21)[None]
     with torch.no_grad():
-        encoder.model.decoder.weight *= 10 / encoder.model(*two_inputs()).expm1().max()
+        encoder.model.decoder.weight *= 10 / encoder.model(ids, torch.ones_like(ids)).expm1().max()
         encoder.model.decoder.bias -= 6
     checked(encoder)
 

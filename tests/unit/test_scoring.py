@@ -356,7 +356,9 @@ def test_a_cross_encoder_learns_to_rank_positives_first(tiny_model: Path, tmp_pa
         trained(encoder, tmp_path / "one")
 
 
-def test_a_cross_encoder_computes_in_what_is_asked_for() -> None:
+def test_a_cross_encoder_computes_in_what_is_asked_for(tiny_model: Path, tmp_path: Path) -> None:
+    once = CrossEncoderTraining(steps=1, batch=2, negatives=1, max_length=24, precision="bf16")
+    assert train_cross_encoder(tiny_model, EXAMPLES, ASKED, FOUND, tmp_path / "made", training=once)
     assert CrossEncoderTraining(precision="bf16").in_bf16(cpu=True)
     assert not CrossEncoderTraining(precision="fp32").in_bf16(cpu=False)
     assert not CrossEncoderTraining().in_bf16(cpu=True)
