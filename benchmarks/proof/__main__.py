@@ -43,7 +43,7 @@ def main() -> None:
     if given.plot:
         from benchmarks.proof.plot import draw  # matplotlib, for those who want a picture
 
-        draw(plan, given.output, given.plot)
+        draw(plan, given.output).savefig(given.plot)
 
 
 if __name__ == "__main__":

@@ -1,37 +1,54 @@
 """The picture of `benchmarks.proof`: what each run finds against what its queries cost."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.transforms import Bbox
 
 from benchmarks.proof.plan import Plan
 from benchmarks.proof.table import MEASURE, Measured, measured, names
 from benchmarks.tradeoff_plot import GREY, STYLES
 
+# Where a point's name may stand: points to the right of it and above it, and which of its ends is there.
+SPOTS = [
+    (5, 2, "left"),
+    (-5, 2, "right"),
+    (5, -9, "left"),
+    (-5, -9, "right"),
+    (0, 6, "center"),
+    (0, -13, "center"),
+    (9, 11, "left"),
+    (-9, 11, "right"),
+    (9, -18, "left"),
+    (-9, -18, "right"),
+]
 
-def draw(plan: Plan, folder: Path, file: Path) -> None:
-    """Write a PNG: the plan's curves as lines, its other runs as points, seeds as bars of a standard deviation."""
+
+def draw(plan: Plan, folder: Path) -> Figure:
+    """The plan's curves as lines, its other runs as points, seeds as bars of a standard deviation."""
     runs = measured(plan, folder)
     collections = names(plan.collections)
     figure = Figure(figsize=(7.6, 5.2), layout="constrained", dpi=150)
     axes = figure.subplots()
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
+    colours = dict.fromkeys(runs, GREY)
     for (name, curve), (colour, marker) in zip(plan.curves.items(), STYLES, strict=False):
-        there = [runs[run] for run in curve if run in runs]
+        there = [run for run in curve if run in runs]
         if there:
-            _line(axes, there, collections, colour, marker, name)
-    drawn = {run for curve in plan.curves.values() for run in curve}
-    for name, run in runs.items():
-        if name not in drawn:
-            (right,), (above,) = _places([run], collections)
-            axes.plot(right, above, marker=".", color=GREY, linestyle="none")
-            axes.annotate(name, (right, above), (4, 3), textcoords="offset points", fontsize=7, color="#555555")
+            _line(axes, [runs[run] for run in there], collections, colour, marker, name)
+            colours.update(dict.fromkeys(there, colour))
+    places = {
+        name: (right, above) for name, right, above in zip(runs, *_places(runs.values(), collections), strict=True)
+    }
+    for name in (name for name, colour in colours.items() if colour == GREY):
+        axes.plot(*places[name], marker=".", color=GREY, linestyle="none")
     axes.set_xscale("log")
+    axes.margins(x=0.1)  # for names
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
@@ -41,7 +58,10 @@ def draw(plan: Plan, folder: Path, file: Path) -> None:
     axes.set_axisbelow(True)
     axes.set_title("Up is better, and left", color="#444444", fontsize=9)
     axes.legend(frameon=False, fontsize=9)
-    figure.savefig(file)
+    figure.draw_without_rendering()  # until then nothing has its place,
+    figure.set_layout_engine("none")  # and names do not move what they were put beside
+    _name(axes, places, colours)
+    return figure
 
 
 def _line(axes: Axes, runs: Sequence[Measured], collections: Sequence[str], *style: str) -> None:
@@ -53,7 +73,25 @@ def _line(axes: Axes, runs: Sequence[Measured], collections: Sequence[str], *sty
     )
 
 
-def _places(runs: Sequence[Measured], collections: Sequence[str]) -> tuple[list[float], list[float]]:
+def _name(axes: Axes, places: Mapping[str, tuple[float, float]], colours: Mapping[str, str]) -> None:
+    """Write each point's name beside it, in the first spot without another; where there is none, not at all."""
+    taken = [
+        Bbox.from_bounds(right - 3, above - 3, 6, 6) for right, above in axes.transData.transform([*places.values()])
+    ]
+    for name, place in places.items():
+        for right, above, side in SPOTS:
+            text = axes.annotate(
+                name, place, (right, above), textcoords="offset points", ha=side, fontsize=7, color=colours[name]
+            )
+            box = text.get_window_extent()
+            if box.count_overlaps(taken) == 0 and axes.bbox.x0 < box.x0 and box.x1 < axes.bbox.x1:
+                taken.append(box)
+                break
+            text.remove()
+
+
+def _places(runs: Iterable[Measured], collections: Sequence[str]) -> tuple[list[float], list[float]]:
     """Postings and quality."""
-    right = [run.cost("expected_postings", collections) for run in runs]
-    return right, [fmean(run.by_seed(collections)) for run in runs]
+    some = list(runs)
+    right = [run.cost("expected_postings", collections) for run in some]
+    return right, [fmean(run.by_seed(collections)) for run in some]

@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks.proof.data import write_collection
 from benchmarks.proof.plan import Claim, Make, Plan, Train, read_plan
+from benchmarks.proof.plot import draw
 from benchmarks.proof.table import MEASURE, Measured, at_equal_postings, report, verdicts
 from benchmarks.proof.workshop import StepError, Workshop
 from splade_lucene.config import load
@@ -209,6 +210,22 @@ def test_the_table_of_what_is_done(tmp_path: Path) -> None:
         "terms q": 5.0,
         "postings": 12.0,
     }
+
+
+def test_in_the_picture_no_name_covers_another(tmp_path: Path) -> None:
+    trained = [f"  - {{train: other-{number}}}" for number in range(4)]  # all in one spot
+    plan = load(written(tmp_path, SMALL.replace("claims:", "\n".join([*trained, "claims:"]))), Plan)
+    for step in plan.trainings:
+        for seed in step.seeds:
+            for name in ("here", "there"):
+                folder = tmp_path / "beir" / step.run(seed) / step.run(seed) / name
+                result(name, {"a": 0.5, "b": 0.5}, 12.0).write(folder / "result.json")
+    [axes] = draw(plan, tmp_path).axes
+    assert {text.get_text() for text in axes.texts} == {"plain", "longer", *(f"other-{number}" for number in range(4))}
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert all(box.count_overlaps(boxes) == 1 for box in boxes)  # each with itself
+    [line] = axes.get_legend().get_texts()
+    assert line.get_text() == "all"
 
 
 def test_the_collection_to_learn_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
