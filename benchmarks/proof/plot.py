@@ -29,9 +29,12 @@ SPOTS = [
 
 
 def draw(plan: Plan, folder: Path) -> Figure:
-    """The plan's curves as lines, its other runs as points, seeds as bars of a standard deviation."""
-    runs = measured(plan, folder)
+    """The plan's curves as lines, its other runs as points, seeds as bars of a standard deviation.
+
+    Postings are drawn by their logarithm: a run whose weights have all become 0 is not in it.
+    """
     collections = names(plan.collections)
+    runs = {name: run for name, run in measured(plan, folder).items() if run.cost("expected_postings", collections)}
     figure = Figure(figsize=(7.6, 5.2), layout="constrained", dpi=150)
     axes = figure.subplots()
     for side in ("top", "right"):

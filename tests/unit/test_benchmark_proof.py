@@ -214,12 +214,14 @@ def test_the_table_of_what_is_done(tmp_path: Path) -> None:
 
 def test_in_the_picture_no_name_covers_another(tmp_path: Path) -> None:
     trained = [f"  - {{train: other-{number}}}" for number in range(4)]  # all in one spot
+    trained += ["  - {train: dead}"]
     plan = load(written(tmp_path, SMALL.replace("claims:", "\n".join([*trained, "claims:"]))), Plan)
     for step in plan.trainings:
         for seed in step.seeds:
             for name in ("here", "there"):
                 folder = tmp_path / "beir" / step.run(seed) / step.run(seed) / name
-                result(name, {"a": 0.5, "b": 0.5}, 12.0).write(folder / "result.json")
+                postings = 0.0 if step.train == "dead" else 12.0
+                result(name, {"a": 0.5, "b": 0.5}, postings).write(folder / "result.json")
     [axes] = draw(plan, tmp_path).axes
     assert {text.get_text() for text in axes.texts} == {"plain", "longer", *(f"other-{number}" for number in range(4))}
     boxes = [text.get_window_extent() for text in axes.texts]
