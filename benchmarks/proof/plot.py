@@ -1,6 +1,6 @@
 """The picture of `benchmarks.proof`: what each run finds against what its queries cost."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import fmean, stdev
 
@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
 from benchmarks.proof.plan import Plan
-from benchmarks.proof.table import MEASURE, Measured, measured, names
+from benchmarks.proof.table import MEASURE, measured, names
 from benchmarks.tradeoff_plot import GREY, STYLES
 
 # Where a point's name may stand: points to the right of it and above it, and which of its ends is there.
@@ -39,15 +39,28 @@ def draw(plan: Plan, folder: Path) -> Figure:
     axes = figure.subplots()
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
+    places = {
+        name: (run.cost("expected_postings", collections), fmean(run.by_seed(collections)))
+        for name, run in runs.items()
+    }
     colours = dict.fromkeys(runs, GREY)
     for (name, curve), (colour, marker) in zip(plan.curves.items(), STYLES, strict=False):
         there = [run for run in curve if run in runs]
         if there:
-            _line(axes, [runs[run] for run in there], collections, colour, marker, name)
+            right, above = zip(*(places[run] for run in there), strict=True)
+            seeds = (runs[run].by_seed(collections) for run in there)
+            axes.errorbar(
+                right,
+                above,
+                [stdev(values) if len(values) > 1 else 0.0 for values in seeds],
+                color=colour,
+                marker=marker,
+                label=name,
+                linewidth=1.2,
+                markersize=5,
+                capsize=2,
+            )
             colours.update(dict.fromkeys(there, colour))
-    places = {
-        name: (right, above) for name, right, above in zip(runs, *_places(runs.values(), collections), strict=True)
-    }
     for name in (name for name, colour in colours.items() if colour == GREY):
         axes.plot(*places[name], marker=".", color=GREY, linestyle="none")
     axes.set_xscale("log")
@@ -67,15 +80,6 @@ def draw(plan: Plan, folder: Path) -> Figure:
     return figure
 
 
-def _line(axes: Axes, runs: Sequence[Measured], collections: Sequence[str], *style: str) -> None:
-    right, above = _places(runs, collections)
-    colour, marker, label = style
-    spread = [stdev(values) if len(values := run.by_seed(collections)) > 1 else 0.0 for run in runs]
-    axes.errorbar(
-        right, above, spread, color=colour, marker=marker, label=label, linewidth=1.2, markersize=5, capsize=2
-    )
-
-
 def _name(axes: Axes, places: Mapping[str, tuple[float, float]], colours: Mapping[str, str]) -> None:
     """Write each point's name beside it, in the first spot without another; where there is none, not at all."""
     taken = [
@@ -91,10 +95,3 @@ def _name(axes: Axes, places: Mapping[str, tuple[float, float]], colours: Mappin
                 taken.append(box)
                 break
             text.remove()
-
-
-def _places(runs: Iterable[Measured], collections: Sequence[str]) -> tuple[list[float], list[float]]:
-    """Postings and quality."""
-    some = list(runs)
-    right = [run.cost("expected_postings", collections) for run in some]
-    return right, [fmean(run.by_seed(collections)) for run in some]

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -72,3 +73,11 @@ def python(code: str, *arguments: object, **changes: str | None) -> subprocess.C
 def clean(said: str) -> bool:
     """Whether a person is spared the traces of Python and of Java."""
     return not any(sign in said for sign in ("Traceback", "\tat ", "    at ", "Exception in thread", "hs_err"))
+
+
+def fails(finished: Any, *said: str) -> None:
+    """The command failed, said all of this and nothing about its insides; stdout is empty."""
+    assert (finished.code, finished.out) == (1, ""), finished.err
+    assert clean(finished.err)
+    for each in said:
+        assert each in finished.err

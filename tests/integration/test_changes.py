@@ -10,7 +10,7 @@ import pytest
 from splade_lucene.lucene import jvm
 from splade_lucene.lucene.index import ImpactIndex
 from tests.helpers import WORDS, brute_force, tiny_backend
-from tests.integration.support import clean
+from tests.integration.support import fails
 
 pytestmark = pytest.mark.jvm
 
@@ -63,13 +63,6 @@ def index(cli: Cli, tmp_path: Path) -> Path:
     built = cli("index", "--index", tmp_path / "i", *given, *texts)
     assert (built.code, built.out) == (0, f"{tmp_path / 'i'}: 3 documents, 19 postings, 1 segments\n"), built.err
     return tmp_path / "i"
-
-
-def fails(finished: Any, *said: str) -> None:
-    assert (finished.code, finished.out) == (1, ""), finished.err
-    assert clean(finished.err)
-    for each in said:
-        assert each in finished.err
 
 
 def wrong(finished: Any, said: str) -> None:
